@@ -1,0 +1,1 @@
+"""Off the media path: codecs and resampling, recordings, voice activity."""

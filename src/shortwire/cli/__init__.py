@@ -1,0 +1,1 @@
+"""The `shortwire` command, one module per command group."""

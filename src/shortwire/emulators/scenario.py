@@ -1,0 +1,126 @@
+"""One scenario file drives both sides of a call: what the party does, what the agent does.
+
+TOML. The carrier emulator reads ``[party]``, the agent emulator reads ``[agent]``; everything drawn
+at random comes from ``seed``. Unknown keys are refused: a typo must not become a default.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+__all__ = ["AgentScript", "PartyScript", "Reply", "Say", "Scenario", "ScenarioError", "load"]
+
+Outcome = Literal["answered", "busy", "no-answer", "failed"]
+When = Literal["agent_silent", "agent_speaking", "answered"]
+
+
+class ScenarioError(ValueError):
+    """The file cannot be played; the text says which key and what may stand there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """The party says something (or presses keys) when its moment has come."""
+
+    text: str = ""
+    when: When = "agent_silent"
+    """agent_silent: the agent has spoken since our last words and is silent now. agent_speaking: the agent
+    is in the middle of a sentence (a barge-in). answered: counted from the answer."""
+    delay_ms: int = 400
+    """From that moment on. For agent_speaking: how long the agent has been speaking."""
+    digits: str = ""
+    """DTMF to press instead of speaking."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartyScript:
+    """The human at the phone."""
+
+    outcome: Outcome = "answered"
+    ring_s: float = 1.5
+    says: tuple[Say, ...] = ()
+    hang_up_after_ms: int = -1
+    """After the last words were said and the agent fell silent again; -1: never, the agent ends the call."""
+    voice: str = "party"
+    noise_db: float | None = None
+    """Background noise, dB below the speech; None: a digitally silent line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the agent answers to the next utterance it hears."""
+
+    text: str
+    think_ms: tuple[int, int] = (350, 550)
+    """Drawn between these two: from the end of turn being certain to the first audio sent."""
+    end_call: bool = False
+    """Say this, then end the call (the `end_call` system tool)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentScript:
+    """The agent."""
+
+    first_message: str = "Hello."
+    replies: tuple[Reply, ...] = ()
+    voice: str = "agent"
+    end_of_turn_ms: int = 500
+    """Silence after which the agent holds the party's turn for over."""
+    transcripts: tuple[str, ...] = ()
+    """What the agent reports as heard, utterance by utterance (it has ears, but no speech recognition)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    name: str = "unnamed"
+    seed: int = 1
+    party: PartyScript = field(default_factory=PartyScript)
+    agent: AgentScript = field(default_factory=AgentScript)
+
+
+T = TypeVar("T")
+
+
+def _build(kind: type[T], table: Mapping[str, Any], where: str) -> T:
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    if strangers := sorted(set(table) - known):
+        raise ScenarioError(f"{where}: unknown key {strangers[0]!r}; known: {', '.join(sorted(known))}")
+    try:
+        return kind(**table)
+    except TypeError as error:
+        raise ScenarioError(f"{where}: {error}") from None
+
+
+def parse(document: Mapping[str, Any]) -> Scenario:
+    """A scenario from a parsed document. Raises `ScenarioError`."""
+    top = dict(document)
+    party = dict(top.pop("party", {}))
+    agent = dict(top.pop("agent", {}))
+    says = tuple(_build(Say, s, f"party.says[{i}]") for i, s in enumerate(party.pop("says", ())))
+    replies = tuple(
+        _build(Reply, {**r, **({"think_ms": tuple(r["think_ms"])} if "think_ms" in r else {})}, f"agent.replies[{i}]")
+        for i, r in enumerate(agent.pop("replies", ()))
+    )
+    if "transcripts" in agent:
+        agent["transcripts"] = tuple(agent["transcripts"])
+    return _build(
+        Scenario,
+        {
+            **top,
+            "party": _build(PartyScript, {**party, "says": says}, "party"),
+            "agent": _build(AgentScript, {**agent, "replies": replies}, "agent"),
+        },
+        "scenario",
+    )
+
+
+def load(path: str | Path) -> Scenario:
+    """Read a scenario file. Raises `ScenarioError` with the file's name in it."""
+    try:
+        return parse(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, tomllib.TOMLDecodeError, ScenarioError) as error:
+        raise ScenarioError(f"{path}: {error}") from None

@@ -1,0 +1,1 @@
+"""The adapters that touch the network: the listener, both kinds of sockets, the vendors' REST."""

@@ -1,0 +1,155 @@
+"""The Protocols between the switchboard and everything outside it.
+
+Adapters implement these (`net/`, `store/`, `telemetry/`); the web and the command line use
+`CallDesk`. A port says what may be raised and which thread calls it: unless it says otherwise,
+every method is called on the event loop's thread and must not block it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from .records import CallEvent, CallRecord, CallRequest, CarrierCall, DialOrder
+from .terms import AgentId, CallId, CallSid
+
+__all__ = ["AgentPlatform", "CallDesk", "CallStore", "Carrier", "EventSink", "Tunnel"]
+
+
+class CallStore(Protocol):
+    """Where calls are kept. Writes are ordered; awaited ones are durable when they return."""
+
+    async def create(
+        self, call: CallRecord, *, idempotency_key: str | None = None, fingerprint: str = ""
+    ) -> CallRecord:
+        """Store a new call durably and return it.
+
+        With an idempotency key seen before and the same fingerprint: return the earlier call instead.
+        Raises `Conflict` if the fingerprint differs, `StoreError` if it could not be made durable.
+        """
+        ...
+
+    def update(self, call_id: CallId, changes: Mapping[str, Any]) -> None:
+        """Change fields of `CallRecord` later, in order, in a batch. Never blocks, never raises."""
+        ...
+
+    def append(self, event: CallEvent) -> None:
+        """Keep an event later, in order, in a batch. Never blocks, never raises; counts what it drops."""
+        ...
+
+    async def get(self, call_id: CallId) -> CallRecord | None:
+        """The call with everything written before this request applied."""
+        ...
+
+    async def by_call_sid(self, call_sid: CallSid) -> CallRecord | None: ...
+
+    async def list(
+        self, *, limit: int = 50, before: CallId | None = None, state: str | None = None
+    ) -> Sequence[CallRecord]:
+        """Newest first; `before` pages on from an id."""
+        ...
+
+    async def events(self, call_id: CallId, *, after: int = 0) -> Sequence[CallEvent]: ...
+
+    async def unfinished(self) -> Sequence[CallRecord]:
+        """Calls not in state ENDED, oldest first: what a restart has to settle."""
+        ...
+
+    async def flush(self) -> None:
+        """Return when everything written so far is durable."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Carrier(Protocol):
+    """The telephone network's REST side (Twilio Calls resource)."""
+
+    async def create_call(self, order: DialOrder) -> CarrierCall:
+        """Raises `CarrierRefused` (clear no) or `CarrierUncertain` (no clear answer). Retries only 429."""
+        ...
+
+    async def end_call(self, call_sid: CallSid) -> str:
+        """Ask for the end of a call; the status afterwards. A call already over is no error."""
+        ...
+
+    async def fetch_call(self, call_sid: CallSid) -> CarrierCall | None: ...
+
+    async def find_calls(self, *, to: str, from_: str, since: float) -> Sequence[CarrierCall]:
+        """Calls to a number since an instant, newest first: how an uncertain create is settled."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class AgentPlatform(Protocol):
+    """The agent vendor's REST side."""
+
+    async def signed_url(self, agent_id: AgentId) -> str:
+        """A URL that opens one conversation, good for 15 minutes. Raises `AgentError`."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class EventSink(Protocol):
+    """Somebody who wants to know (console lines, metrics). Must return at once and never raise."""
+
+    def on_event(self, call: CallRecord, event: CallEvent) -> None: ...
+
+
+class Tunnel(Protocol):
+    """A public address for a port on this machine."""
+
+    async def start(self, port: int) -> str:
+        """The public https URL. Raises `ConfigError` with one sentence when it cannot be had."""
+        ...
+
+    async def stop(self) -> None: ...
+
+
+class CallDesk(Protocol):
+    """What the web and the command line may ask of the switchboard."""
+
+    async def place_call(self, request: CallRequest, *, idempotency_key: str | None = None) -> CallRecord:
+        """Check, store, dial. Returns once the carrier accepted (state DIALING).
+
+        Raises `NumberRefused`, `Conflict`, `CarrierRefused`, `CarrierUncertain` (the call is stored in
+        state UNKNOWN then), `Unavailable` while draining.
+        """
+        ...
+
+    async def answer_incoming(self, form: Mapping[str, str]) -> str:
+        """TwiML for the carrier's question what to do with an inbound call."""
+        ...
+
+    async def answer_outbound(self, form: Mapping[str, str], call_id: CallId) -> str:
+        """TwiML for an outbound call that was dialled with a URL instead of inline TwiML.
+
+        Raises `NotFound` for a call we did not place.
+        """
+        ...
+
+    async def status_callback(self, form: Mapping[str, str], call_id: CallId) -> None:
+        """The carrier tells where a call is. Duplicates, regressions and strangers are harmless."""
+        ...
+
+    async def get(self, call_id: CallId) -> CallRecord:
+        """Raises `NotFound`."""
+        ...
+
+    async def list(
+        self, *, limit: int = 50, before: CallId | None = None, state: str | None = None
+    ) -> Sequence[CallRecord]: ...
+
+    async def hang_up(self, call_id: CallId) -> CallRecord:
+        """Ask for the end; idempotent. Raises `NotFound`."""
+        ...
+
+    def follow(self, call_id: CallId, *, after: int = 0) -> AsyncIterator[CallEvent]:
+        """Events of a call, stored ones first, then live ones, until `EventKind.ENDED`. Raises `NotFound`."""
+        ...
+
+    def health(self) -> Mapping[str, Any]:
+        """Keys: ready (bool), draining (bool), calls (live), loop_lag_ms, slow_path_messages, ..."""
+        ...

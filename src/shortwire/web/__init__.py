@@ -1,0 +1,1 @@
+"""HTTP: the carrier's webhooks, the JSON API, the seed's routes."""
