@@ -1,0 +1,404 @@
+"""What can be set, from the command line, the environment and `.env`, in that order.
+
+Every variable is a field of `Settings` under its own name in lower case, so that a name found in
+the code, in `.env` and in `docs/reference/settings.md` is the same word. Read only by `app` and
+`cli`; everything below them gets frozen options. All problems are told at once (`ConfigError`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from .call.options import BridgeOptions, Limits, Prewarm, Toggles
+from .errors import ConfigError
+from .numbers import E164, is_country
+from .terms import Profile
+
+__all__ = ["GROUPS", "Settings", "load_settings"]
+
+GROUPS = {
+    "agent": "The agent (ElevenLabs)",
+    "carrier": "The telephone line (Twilio)",
+    "address": "The public address",
+    "access": "Who may do what",
+    "server": "The server",
+    "calls": "Calls",
+    "toggles": "Optimizations (each has two real sides; unset means the profile's side)",
+    "logs": "Logs",
+}
+"""Groups of variables, in the order in which a person meets them."""
+
+TWILIO_API = "https://api.twilio.com"
+_PORTS = {Profile.OPTIMIZED: 8001, Profile.BASELINE: 8000}
+# Read by other parts of the project or by its tests, so no typing mistakes of somebody's.
+_OTHER_NAMES = {"SHORTWIRE_URL", "SHORTWIRE_TEST_POSTGRES_URL"}
+
+
+def _set(group: str, default: Any, text: str, example: str, **bounds: int) -> Any:
+    """A variable: the group it is shown in, its default, what it does, and something that works."""
+    return Field(default, description=text, examples=[example], json_schema_extra={"group": group}, **bounds)  # type: ignore[call-overload]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Made by `load_settings`, which reports problems for people."""
+
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True, env_file_encoding="utf-8"
+    )
+
+    elevenlabs_api_key: SecretStr = _set("agent", ..., "API key of the ElevenLabs account.", "sk_...")
+    elevenlabs_agent_id: str = _set("agent", ..., "The agent that speaks when a call names no other.", "agent_...")
+    elevenlabs_base_url: str = _set(
+        "agent",
+        "https://api.elevenlabs.io",
+        "Host of the agent platform: a residency region, or the emulator.",
+        "https://api.eu.residency.elevenlabs.io",
+    )
+    twilio_account_sid: str = _set("carrier", ..., "Account SID of the Twilio account.", "AC" + "0" * 32)
+    twilio_auth_token: SecretStr = _set(
+        "carrier", ..., "Auth token of that account; also checks the signature of every webhook.", "0" * 32
+    )
+    twilio_phone_number: str = _set("carrier", ..., "The Twilio number that calls are made from.", "+14155550100")
+    twilio_api_base_url: str = _set(
+        "carrier",
+        TWILIO_API,
+        "Host of the carrier's API: a region, or the emulator.",
+        "https://api.dublin.ie1.twilio.com",
+    )
+    twilio_edge: str = _set(
+        "carrier", "", "Twilio edge; ignored when TWILIO_API_BASE_URL is set to something of its own.", "dublin"
+    )
+    twilio_region: str = _set(
+        "carrier", "", "Twilio region; ignored when TWILIO_API_BASE_URL is set to something of its own.", "ie1"
+    )
+    server_url: str = _set(
+        "address",
+        "",
+        "Public https address of this server as Twilio reaches it. Needed unless a tunnel provides it.",
+        "https://calls.example.com",
+    )
+    shortwire_tunnel: Literal["ngrok"] | None = _set(
+        "address", None, "Open a tunnel at start and use its address as SERVER_URL.", "ngrok"
+    )
+    ngrok_authtoken: SecretStr | None = _set("address", None, "Token of the ngrok account, for the tunnel.", "2abc...")
+    shortwire_api_key: SecretStr = _set(
+        "access",
+        ...,
+        "The key that API callers show (`Authorization: Bearer`); at least 16 characters.",
+        "(a random text)",
+    )
+    allowed_countries: Annotated[frozenset[str], NoDecode] = _set(
+        "access",
+        frozenset(),
+        "Countries that may be dialled, ISO codes with commas. Empty: outbound dialling is off.",
+        "US,CA",
+    )
+    shortwire_profile: Profile = _set(
+        "server", Profile.OPTIMIZED, "`optimized`, or `baseline`: what most people would have written.", "optimized"
+    )
+    shortwire_host: str = _set("server", "127.0.0.1", "Address to listen on.", "0.0.0.0")  # noqa: S104 - an example
+    shortwire_port: int | None = _set(
+        "server", None, "Port to listen on; 0 takes a free one. 8001 optimized, 8000 baseline.", "8001", ge=0, le=65535
+    )
+    shortwire_data_dir: Path = _set(
+        "server", Path("~/.shortwire"), "Directory of the database and the tapes.", "/var/lib/shortwire"
+    )
+    shortwire_database_url: SecretStr | None = _set(
+        "server",
+        None,
+        "PostgreSQL instead of SQLite in the data directory.",
+        "postgresql://user:password@localhost/shortwire",
+    )
+    max_call_seconds: int = _set(
+        "calls", 600, "Longest a call may last; sent to the carrier and enforced here too.", "600", ge=1, le=14400
+    )
+    ring_timeout_seconds: int = _set("calls", 30, "How long it rings.", "30", ge=1, le=600)
+    shortwire_tape: bool = _set("calls", False, "Write a tape of each call: audio and words of both sides.", "true")
+    disable_websocket_compression: bool | None = _set(
+        "toggles", None, "On: permessage-deflate neither offered nor accepted. Off: offered and accepted.", "true"
+    )
+    increase_max_payload: bool | None = _set(
+        "toggles", None, "On: agent messages up to 16 MiB, carrier messages up to 64 KiB. Off: 1 MiB on both.", "true"
+    )
+    optimize_audio_parsing: bool | None = _set(
+        "toggles", None, "On: audio is spliced from one message to the other. Off: JSON and base64, both ways.", "true"
+    )
+    latency_logging: bool | None = _set(
+        "toggles", None, "On: the [LATENCY] lines and the summary. Off: quiet; measured all the same.", "true"
+    )
+    low_latency_mode: bool | None = _set(
+        "toggles", None, "On: the per-call overrides that the agent permits and that shorten a turn.", "true"
+    )
+    prewarm: Prewarm | None = _set(
+        "toggles",
+        None,
+        "What is made while it rings: `off`, `signed-url`, `tls`, or `conversation` (may be billed).",
+        "tls",
+    )
+    inline_twiml: bool | None = _set(
+        "toggles", None, "On: TwiML travels with the call creation. Off: fetched by webhook after pick-up.", "true"
+    )
+    tune_sockets: bool | None = _set(
+        "toggles", None, "On: no Nagle, quick acks, short deadlines, a heartbeat. Off: library defaults.", "true"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = _set("logs", "info", "How much is logged.", "debug")
+    log_json: bool = _set("logs", False, "Log lines as JSON.", "true")
+
+    _warnings: tuple[str, ...] = PrivateAttr(())
+
+    @field_validator("elevenlabs_api_key", "twilio_auth_token", "ngrok_authtoken", "shortwire_api_key")
+    @classmethod
+    def _is_one_word(cls, value: SecretStr | None) -> SecretStr | None:
+        text = value.get_secret_value() if value else ""
+        if not text.isascii() or re.search(r"[\s\x00-\x20\x7f]", text):
+            raise ValueError(
+                "holds a blank or a character outside ASCII; it was probably copied with something around it"
+            )
+        return value
+
+    @field_validator("shortwire_api_key")
+    @classmethod
+    def _is_long(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value()) < 16:
+            raise ValueError("is shorter than 16 characters and could be guessed")
+        return value
+
+    @field_validator("elevenlabs_agent_id")
+    @classmethod
+    def _is_agent_id(cls, value: str) -> str:
+        return _matching(value, r"[A-Za-z0-9_-]{1,128}", "is not an agent's id (letters, digits, _ and -)")
+
+    @field_validator("twilio_account_sid")
+    @classmethod
+    def _is_account_sid(cls, value: str) -> str:
+        return _matching(value, r"AC[0-9a-fA-F]{32}", "is not an Account SID (AC and 32 hex digits)")
+
+    @field_validator("twilio_edge", "twilio_region")
+    @classmethod
+    def _is_label(cls, value: str) -> str:
+        return _matching(value, r"[a-z0-9-]{0,40}", "is not the name of an edge or region")
+
+    @field_validator("twilio_phone_number")
+    @classmethod
+    def _is_e164(cls, value: str) -> str:
+        return _matching(value, E164.pattern, "is not a telephone number in E.164 (a plus and digits only)")
+
+    @field_validator("server_url")
+    @classmethod
+    def _is_origin(cls, value: str) -> str:
+        if value and urlsplit(value).path not in ("", "/"):
+            raise ValueError("has a path; only https://host is wanted, the paths are added here")
+        return _http_url(value) if value else value
+
+    @field_validator("elevenlabs_base_url", "twilio_api_base_url")
+    @classmethod
+    def _is_base_url(cls, value: str) -> str:
+        return _http_url(value)
+
+    @field_validator("allowed_countries", mode="before")
+    @classmethod
+    def _are_countries(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        codes = {code.strip().upper() for code in value.split(",") if code.strip()}
+        if strangers := sorted(code for code in codes if not is_country(code)):
+            hint = "; the United Kingdom is GB" if "UK" in strangers else ""
+            raise ValueError(f"{', '.join(strangers)}: no such ISO 3166-1 country code{hint}")
+        return frozenset(codes)
+
+    @field_validator("shortwire_data_dir")
+    @classmethod
+    def _home(cls, value: Path) -> Path:
+        return value.expanduser()
+
+    @field_validator("shortwire_database_url")
+    @classmethod
+    def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("postgresql://", "postgresql+psycopg://")):
+            raise ValueError("is not a PostgreSQL address; leave it unset for SQLite in SHORTWIRE_DATA_DIR")
+        return value
+
+    @field_validator("shortwire_profile", "prewarm", "log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @property
+    def port(self) -> int:
+        return _PORTS[self.shortwire_profile] if self.shortwire_port is None else self.shortwire_port
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd but does not stop us, one sentence each; to be shown at start."""
+        return self._warnings
+
+    @property
+    def carrier_edge(self) -> tuple[str, str]:
+        """Twilio edge and region; both empty with a base URL of its own, which they would mangle."""
+        return (self.twilio_edge, self.twilio_region) if self.twilio_api_base_url == TWILIO_API else ("", "")
+
+    @property
+    def toggles(self) -> Toggles:
+        """The profile's side of each toggle, except where one was set."""
+        base = Toggles() if self.shortwire_profile is Profile.OPTIMIZED else Toggles.baseline()
+        given = {name: getattr(self, name) for name in Toggles.__dataclass_fields__}
+        return Toggles(**{name: getattr(base, name) if side is None else side for name, side in given.items()})
+
+    def with_server_url(self, url: str) -> Settings:
+        """The same settings under the public address that a tunnel gave us."""
+        return self.model_copy(update={"server_url": _http_url(url)})
+
+    def bridge_options(self) -> BridgeOptions:
+        """What the switchboard is built from."""
+        return BridgeOptions(
+            public_url=self.server_url,
+            our_number=self.twilio_phone_number,
+            agent_id=self.elevenlabs_agent_id,
+            allowed_countries=self.allowed_countries,
+            profile=self.shortwire_profile.value,
+            toggles=self.toggles,
+            limits=Limits(max_call_s=self.max_call_seconds, ring_timeout_s=self.ring_timeout_seconds),
+            tape_dir=str(self.shortwire_data_dir / "tapes") if self.shortwire_tape else None,
+        )
+
+    def banner(self) -> list[tuple[str, str]]:
+        """What is shown at start, as (label, text). Holds no secret."""
+        toggles = self.toggles
+        sides = {name.upper(): getattr(toggles, name) for name in Toggles.__dataclass_fields__}
+        on = [name for name, side in sides.items() if side is True]
+        off = [name for name, side in sides.items() if side is False]
+        countries = ", ".join(sorted(self.allowed_countries))
+        public = self.server_url or f"(from the {self.shortwire_tunnel} tunnel)"
+        return [
+            ("profile", self.shortwire_profile.value),
+            ("optimizations on", ", ".join([*on, f"PREWARM={toggles.prewarm.value}"])),
+            ("optimizations off", ", ".join(off) or "none"),
+            ("listening", f"http://{self.shortwire_host}:{self.port}"),
+            ("public address", public),
+            ("agent", f"{self.elevenlabs_agent_id} at {self.elevenlabs_base_url}"),
+            ("line", f"{self.twilio_phone_number} at {self.twilio_api_base_url}"),
+            ("data", "PostgreSQL" if self.shortwire_database_url else str(self.shortwire_data_dir)),
+            ("tapes", "written: both sides' audio and words are kept" if self.shortwire_tape else "off"),
+            ("webhooks", "signature checked on every webhook and media stream"),
+            ("API", "key required on every route but /healthz, /readyz, /docs and /openapi.json"),
+            ("dialling", f"allowed: {countries}" if countries else "outbound dialling off: set ALLOWED_COUNTRIES"),
+            ("longest call", f"{self.max_call_seconds} s (MAX_CALL_SECONDS)"),
+        ]
+
+
+def load_settings(cli_overrides: Mapping[str, Any] | None = None, *, env_file: str | Path | None = None) -> Settings:
+    """The settings, command line over environment over file.
+
+    `cli_overrides` is keyed by variable name in any case; None values count as not given. `env_file`
+    None reads `.env` of the working directory if there is one. Raises `ConfigError` whose details hold
+    one line per variable: name, what is wrong, what to write.
+    """
+    if env_file is not None and not Path(env_file).is_file():
+        raise ConfigError("the settings file cannot be read", details=f"no such file: {env_file}")
+    file = Path(env_file) if env_file is not None else Path(".env")
+    given = {name.lower(): value for name, value in (cli_overrides or {}).items() if value is not None}
+    problems: dict[str, str] = {}
+    settings = None
+    try:
+        settings = Settings(**{**given, "_env_file": file})
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False):
+            name = str(problem["loc"][0]).upper()
+            problems.setdefault(name, _problem_text(str(problem["type"]), str(problem["msg"])))
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is not a text file in UTF-8") from None
+    names = _names_in_use(file)
+    tunnel = settings.shortwire_tunnel if settings else given.get("shortwire_tunnel", names.get("SHORTWIRE_TUNNEL"))
+    if not tunnel and "SERVER_URL" not in problems and not (given.get("server_url") or names.get("SERVER_URL")):
+        problems["SERVER_URL"] = "is not set (and no tunnel is asked for)"
+    if settings is None or problems:
+        raise _config_error(problems)
+    settings._warnings = (*_stranger_warnings(names), *_edge_warnings(settings))
+    return settings
+
+
+def _matching(value: str, pattern: str, complaint: str) -> str:
+    if not re.fullmatch(pattern, value, re.ASCII):
+        raise ValueError(complaint)
+    return value
+
+
+def _http_url(value: str) -> str:
+    """An https address, or http on loopback, without query, credentials or trailing slash."""
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is not an address") from None
+    if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\x00-\x20]", value):
+        raise ValueError("is not an https address")
+    if parts.query or parts.fragment or "?" in value or "#" in value or parts.username is not None:
+        raise ValueError("has a query, a fragment or credentials in it; only https://host is wanted")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ValueError("is http; outside this machine only https is allowed")
+    return value.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _problem_text(kind: str, message: str) -> str:
+    if kind == "missing":
+        return "is not set"
+    if kind.startswith("bool"):
+        return "is neither true nor false"
+    if kind.startswith("int"):
+        return "is not a whole number"
+    return message.removeprefix("Value error, ").replace("Input should be", "should be")
+
+
+def _config_error(problems: Mapping[str, str]) -> ConfigError:
+    lines = []
+    for field, info in Settings.model_fields.items():
+        name = field.upper()
+        if name in problems:
+            # A suggestion nobody has to invent: copied as it is, it is a good key.
+            example = secrets.token_urlsafe(32) if name == "SHORTWIRE_API_KEY" else (info.examples or [""])[0]
+            lines.append(f"{name} {problems[name]}; write for example {name}={example}")
+    count = "1 setting has" if len(lines) == 1 else f"{len(lines)} settings have"
+    return ConfigError(f"{count} to be changed (in the environment or in .env)", details="\n".join(lines))
+
+
+def _names_in_use(file: Path) -> dict[str, str]:
+    """Variables of the file, then of the environment, by upper-case name; empty ones left out."""
+    from dotenv import dotenv_values
+
+    in_file = dotenv_values(file, encoding="utf-8") if file.is_file() else {}
+    return {name.upper(): value for name, value in {**in_file, **os.environ}.items() if value}
+
+
+def _stranger_warnings(names: Mapping[str, str]) -> list[str]:
+    known = {name.upper() for name in Settings.model_fields} | _OTHER_NAMES
+    warnings = []
+    for name in sorted(n for n in names if n.startswith("SHORTWIRE_") and n not in known):
+        near = difflib.get_close_matches(name, known, n=1)
+        warnings.append(f"{name} is not a setting and does nothing" + (f"; did you mean {near[0]}?" if near else ""))
+    return warnings
+
+
+def _edge_warnings(settings: Settings) -> list[str]:
+    given = [name for name in ("twilio_edge", "twilio_region") if getattr(settings, name)]
+    if not given or settings.twilio_api_base_url == TWILIO_API:
+        return []
+    return [f"{' and '.join(given).upper()} ignored: TWILIO_API_BASE_URL already names the host"]
