@@ -1,0 +1,260 @@
+"""One self-contained HTML page of a call, or of the same call on two profiles.
+
+Everything is inside the file: style, script, waveforms, sound. Nothing is fetched, and the page's own
+content security policy forbids it. All text that came from a caller, an agent or a vendor is escaped by
+the template or travels as JSON that the script only draws. What it shows is prepared in `view`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from .figures import HOW, side_by_side
+from .view import CallReport, Part, Report, peaks, setup_parts, turn_parts
+
+__all__ = ["render"]
+
+_STAGES = ("endpointing", "generation", "bridge", "playout")
+
+
+def render(report: Report) -> str:
+    """The page. Raises `ValueError` when a recording is not a 16-bit WAV."""
+    figures = list(report.figures) or side_by_side({call.profile: call.call for call in report.calls})
+    calls = [_call(call, f"call-{number}") for number, call in enumerate(report.calls, 1)]
+    script = _asset("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _template().render(
+        title=report.title,
+        lede=report.subtitle or _lede(figures),
+        facts=[*report.facts.items(), *([("made", report.made_at)] if report.made_at else [])],
+        figures=[_figure(row) for row in figures],
+        calls=calls,
+        widest_turn=max((fall["ms"] for call in calls for fall in call["falls"]), default=1) or 1,
+        widest_setup=max((call["setup"]["ms"] for call in calls if call["setup"]), default=1) or 1,
+        how=list(HOW.items()),
+        footer="Made by Shortwire. This page needs no network and sends nothing anywhere.",
+        css=Markup(_asset("page.css")),  # noqa: S704 - our own file
+        js=Markup(script),  # noqa: S704 - our own file
+        script_hash=Markup(f"'sha256-{digest}'"),  # noqa: S704 - base64
+        data=_embedded([call["drawing"] for call in calls]),
+    )
+
+
+def _embedded(data: object) -> Markup:
+    """JSON that cannot end the script element it stands in, whatever the texts hold."""
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False)
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)  # noqa: S704 - no character that HTML knows is left
+
+
+@cache
+def _asset(name: str) -> str:
+    return (resources.files(__package__) / "assets" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["ms"] = lambda value: f"{number(value)} ms"
+    environment.filters["short"] = number
+    return environment.from_string(_asset("page.html.j2"))
+
+
+def number(value: float | None) -> str:
+    """For people: three digits that mean something, thousands set apart by a thin space."""
+    if value is None:
+        return "–"
+    if abs(value) >= 10 or value == 0:
+        return f"{value:,.0f}".replace(",", "\u202f")
+    return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}"
+
+
+def _figure(row: Mapping[str, Any]) -> dict[str, Any]:
+    values: Mapping[str, float | None] = row["values"]
+    best = list(values.values())[-1] if values else None
+    known = [value for value in values.values() if value is not None]
+    longest = max(known, default=0) or 1
+    change = row.get("change_percent")
+    return {
+        "name": row["name"],
+        "how": row["how"],
+        "unit": row["unit"],
+        "number": number(best),
+        "change": "" if change is None else f"{change:+.0f} %".replace("-", "−"),
+        "tone": "" if change is None or abs(change) < 3 else ("good" if change < 0 else "bad"),
+        "bars": [
+            {"profile": profile, "number": number(value), "percent": 100 * (value or 0) / longest}
+            for profile, value in values.items()
+        ]
+        if len(values) > 1
+        else [],
+    }
+
+
+def _lede(figures: Sequence[Mapping[str, Any]]) -> str:
+    """The finding, in one sentence."""
+    rows = {row["key"]: row for row in figures}
+    first, gap = rows.get("first_word"), rows.get("gap_p50")
+    sentences = []
+    for row, what in ((first, "the agent's first word was heard {} ms after the answer"), (gap, "the median reply {} ms after the party's last sound")):
+        values = [value for value in row["values"].values() if value is not None] if row else []
+        if not values:
+            continue
+        text = what.format(number(values[-1]))
+        if len(values) > 1:
+            saved = values[0] - values[-1]
+            text += f" ({number(abs(saved))} ms {'sooner' if saved >= 0 else 'later'} than on the baseline)"
+        sentences.append(text)
+    text = ", ".join(sentences)
+    return text[:1].upper() + text[1:] + "." if text else "A telephone call between a party and an agent."
+
+
+def _call(call: CallReport, element: str) -> dict[str, Any]:
+    turns = [turn for turn in call.call.get("turns") or ()]
+    falls = [
+        {"label": f"turn {row['turn']}", "parts": parts, "ms": sum(part.ms for part in parts)}
+        for row, parts in ((_row_head(turn, index), turn_parts(turn)) for index, turn in enumerate(turns, 1))
+        if parts
+    ]
+    columns = _stages([part for fall in falls for part in fall["parts"]])
+    drawn = peaks(call.recording) if call.recording else {"step_ms": 5, "duration_ms": 0, "lanes": []}
+    setup = setup_parts(call.call)
+    return {
+        "id": element,
+        "heading": f"{call.profile[:1].upper()}{call.profile[1:]} profile",
+        "outcome": _outcome(call.call),
+        "checks": list(call.checks),
+        "passed": sum(1 for check in call.checks if check["passed"]),
+        "audio": f"data:audio/wav;base64,{base64.b64encode(call.recording).decode()}" if call.recording else "",
+        "duration_ms": drawn["duration_ms"],
+        "lines": _lines(call),
+        "setup": {"label": "setup", "parts": setup, "ms": sum(part.ms for part in setup), "notes": ""} if setup else None,
+        "falls": falls,
+        "legend": columns,
+        "columns": columns,
+        "rows": _rows(call, turns, columns),
+        "has_heard": bool(call.gaps),
+        "events": _events(call.events),
+        "drawing": {
+            "id": element,
+            **drawn,
+            "spans": [
+                {"who": _who(span), "start_ms": span["start_ms"], "end_ms": span["end_ms"], "text": str(span.get("text", ""))}
+                for span in call.heard
+            ],
+            "gaps": [
+                {"from_ms": gap["from_ms"], "to_ms": gap["to_ms"], "label": f"{number(gap['ms'])} ms"} for gap in call.gaps
+            ],
+            "interruptions": [
+                {"at_ms": cut["at_ms"], "silent_ms": cut["silent_ms"], "label": f"barge-in, silent after {number(cut['ms'])} ms"}
+                for cut in call.interruptions
+            ],
+        },
+    }
+
+
+def _who(span: Mapping[str, Any]) -> str:
+    return "party" if span.get("who") == "party" else "agent"
+
+
+def _stages(parts: Sequence[Part]) -> list[Part]:
+    """Each stage that occurs once, in the order of a turn."""
+    seen = {part.key: part for part in parts}
+    return [seen[key] for key in (*_STAGES, *sorted(set(seen) - set(_STAGES))) if key in seen]
+
+
+def _row_head(turn: Mapping[str, Any], index: int) -> dict[str, Any]:
+    return {"turn": turn.get("number", index)}
+
+
+def _rows(call: CallReport, turns: Sequence[Mapping[str, Any]], columns: Sequence[Part]) -> list[dict[str, Any]]:
+    heard = {gap.get("turn"): gap["ms"] for gap in call.gaps}
+    rows = []
+    for index, turn in enumerate(turns, 1):
+        parts = {part.key: part.ms for part in turn_parts(turn)}
+        name = _row_head(turn, index)["turn"]
+        rows.append(
+            {
+                "turn": name,
+                "text": turn.get("party_text") or "",
+                "barge_in": bool(turn.get("barge_in")),
+                "stages": [number(parts.get(column.key)) for column in columns],
+                "live": number(turn.get("response_gap_ms")),
+                "heard": number(heard.get(name)),
+            }
+        )
+    return rows
+
+
+def _lines(call: CallReport) -> list[dict[str, Any]]:
+    """The conversation in order of time, with gaps and barge-ins between the bubbles."""
+    lines: list[tuple[float, int, dict[str, Any]]] = []
+    for span in call.heard:
+        start, end = span["start_ms"], span["end_ms"]
+        said = {"kind": "said", "who": _who(span), "from_ms": start, "to_ms": end, "text": str(span.get("text", ""))}
+        lines.append((start, 1, {**said, "at": f"{start / 1000:.1f} s"}))
+    for gap in call.gaps:
+        lines.append((gap["to_ms"], 0, {"kind": "gap", "label": f"{number(gap['ms'])} ms", "text": gap.get("note", "")}))
+    for cut in call.interruptions:
+        text = f"the agent was silent {number(cut['ms'])} ms later"
+        lines.append((cut["at_ms"], 0, {"kind": "barge", "label": "barge-in:", "text": text}))
+    if not lines:
+        return _told(call.events)
+    return [line for _, _, line in sorted(lines, key=lambda entry: entry[:2])]
+
+
+def _told(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Without a recording: what the transcripts said, in the order they came."""
+    start = float(events[0].get("at", 0.0)) if events else 0.0
+    speakers = {"party.said": "party", "agent.said": "agent"}
+    return [
+        {
+            "kind": "said",
+            "who": speakers[event["kind"]],
+            "from_ms": 0,
+            "to_ms": 0,
+            "text": str(event["data"].get("text", "")),
+            "at": f"{event['at'] - start:.1f} s",
+        }
+        for event in events
+        if event.get("kind") in speakers
+    ]
+
+
+def _outcome(call: Mapping[str, Any]) -> str:
+    parts = [str(call.get("state") or "unknown")]
+    if cause := call.get("cause"):
+        parts.append(str(cause).replace("_", " "))
+    if disposition := call.get("disposition"):
+        parts.append(str(disposition).replace("_", " "))
+    return " · ".join(parts)
+
+
+def _events(events: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    start = float(events[0].get("at", 0.0)) if events else 0.0
+    return [
+        {
+            "at": f"{float(event.get('at', start)) - start:.3f}",
+            "kind": str(event.get("kind", "")),
+            "data": ", ".join(f"{key}={_plain(value)}" for key, value in (event.get("data") or {}).items()),
+        }
+        for event in events
+    ]
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    return json.dumps(value, ensure_ascii=False, default=str)

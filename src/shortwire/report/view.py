@@ -1,0 +1,129 @@
+"""What the page and the terminal show of a call, prepared once from plain dictionaries.
+
+Input is what anybody can get: the call as ``GET /v1/calls/{id}`` answers it, its events, the recording as
+WAV, and, where there was an emulator, what a judge found in the recording. This module knows the
+keys of those dictionaries and nothing else of the house; it formats nothing for a particular medium.
+"""
+
+from __future__ import annotations
+
+import array
+import base64
+import io
+import sys
+import wave
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["CallReport", "Part", "Report", "peaks", "setup_parts", "turn_parts"]
+
+_PEAK_MS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One stage of a delay."""
+
+    key: str
+    """Stable name, also the colour: endpointing, generation, bridge, playout, carrier, connect, ..."""
+    label: str
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallReport:
+    """One call to be shown."""
+
+    profile: str
+    call: Mapping[str, Any]
+    """As ``GET /v1/calls/{id}`` answers it."""
+    events: Sequence[Mapping[str, Any]] = ()
+    recording: bytes | None = None
+    """16-bit stereo WAV: left the party, right the agent as heard; starts at the answer."""
+    heard: Sequence[Mapping[str, Any]] = ()
+    """Turns found in the recording: who (party or agent), start_ms, end_ms, text, interrupted."""
+    gaps: Sequence[Mapping[str, Any]] = ()
+    """Response gaps found in it: turn, from_ms, to_ms, ms."""
+    interruptions: Sequence[Mapping[str, Any]] = ()
+    """at_ms, silent_ms, ms."""
+    checks: Sequence[Mapping[str, Any]] = ()
+    """name, passed, text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One page: one call, or the same conversation on two profiles."""
+
+    calls: Sequence[CallReport]
+    title: str = "A call, measured"
+    subtitle: str = ""
+    made_at: str = ""
+    """When, as text."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What the figures depend on: network, scenario, versions."""
+    figures: Sequence[Mapping[str, Any]] = ()
+    """Rows of `shortwire.report.figures.side_by_side`; empty: worked out from the calls."""
+
+
+def peaks(recording: bytes) -> dict[str, Any]:
+    """Loudest sample of every 5 ms per channel, 0..255, base64; for drawing.
+
+    Raises `ValueError` unless the recording is a 16-bit mono or stereo WAV.
+    """
+    try:
+        with wave.open(io.BytesIO(recording)) as file:
+            channels, width, rate = file.getnchannels(), file.getsampwidth(), file.getframerate()
+            data = file.readframes(file.getnframes())
+    except (wave.Error, EOFError) as error:
+        raise ValueError(f"not a WAV file: {error}") from None
+    if width != 2 or channels not in (1, 2):
+        raise ValueError(f"expected 16-bit mono or stereo, got {channels} channels of {8 * width} bits")
+    samples = array.array("h", data[: len(data) - len(data) % (2 * channels)])
+    if sys.byteorder == "big":
+        samples.byteswap()
+    hop = max(1, rate * _PEAK_MS // 1000)
+    lanes = []
+    for channel in range(channels):
+        lane = samples[channel::channels]
+        tops = bytes(
+            min(255, max(max(lane[i : i + hop]), -min(lane[i : i + hop])) >> 7) for i in range(0, len(lane), hop)
+        )
+        lanes.append(base64.b64encode(tops).decode())
+    return {"step_ms": _PEAK_MS, "duration_ms": 1000 * len(samples) / channels / rate, "lanes": lanes}
+
+
+_TURN_STAGES = (
+    ("endpointing", "End-pointing", "endpointing_ms"),
+    ("generation", "Generation", "generation_ms"),
+    ("bridge", "Bridge", "bridge_ms"),
+    ("playout", "Carrier playout", "playout_ms"),
+)
+
+_SETUP_STAGES = (
+    ("carrier", "Media stream opens", "stream_ms"),
+    ("connect", "Agent connects", "agent_ms"),
+    ("generation", "Agent's first audio", "first_audio_ms"),
+    ("bridge", "Bridge", "bridge_ms"),
+    ("playout", "Carrier playout", "playout_ms"),
+)
+
+
+def _parts(stages: Sequence[tuple[str, str, str]], values: Mapping[str, Any]) -> list[Part]:
+    return [
+        Part(key, label, max(0.0, float(value)))
+        for key, label, name in stages
+        if isinstance(value := values.get(name), int | float)
+    ]
+
+
+def turn_parts(turn: Mapping[str, Any]) -> list[Part]:
+    """The stages of one response gap, in order. Empty when the turn was not answered."""
+    return _parts(_TURN_STAGES, turn)
+
+
+def setup_parts(call: Mapping[str, Any]) -> list[Part]:
+    """The stages between the answer and the first word, in order."""
+    latencies = call.get("latencies") or {}
+    setup = latencies.get("setup") if isinstance(latencies, Mapping) else None
+    return _parts(_SETUP_STAGES, setup) if isinstance(setup, Mapping) else []
