@@ -88,9 +88,7 @@ def read_stereo(data: bytes) -> tuple[Samples, Samples, int]:
     return samples[:, 0].copy(), samples[:, 1].copy(), rate
 
 
-def speech(
-    samples: Samples, who: Who, *, rate: int = 8000, join_ms: int = 400, shortest_ms: int = 60
-) -> list[Span]:
+def speech(samples: Samples, who: Who, *, rate: int = 8000, join_ms: int = 400, shortest_ms: int = 60) -> list[Span]:
     """Where somebody speaks.
 
     Frames louder than the floor, joined over pauses of up to `join_ms` (a breath, a comma), bursts shorter than

@@ -19,11 +19,11 @@ import jinja2
 from markupsafe import Markup
 
 from .figures import HOW, side_by_side
-from .view import CallReport, Part, Report, peaks, setup_parts, turn_parts
+from .view import CallReport, Part, Report, number, peaks, setup_parts, turn_parts
 
 __all__ = ["render"]
 
-_STAGES = ("endpointing", "generation", "bridge", "playout")
+_STAGES = ("carrier", "connect", "endpointing", "generation", "bridge", "playout")
 
 
 def render(report: Report) -> str:
@@ -36,7 +36,8 @@ def render(report: Report) -> str:
         title=report.title,
         lede=report.subtitle or _lede(figures),
         facts=[*report.facts.items(), *([("made", report.made_at)] if report.made_at else [])],
-        figures=[_figure(row) for row in figures],
+        figures=_cards(figures),
+        compared=_compared(calls),
         calls=calls,
         widest_turn=max((fall["ms"] for call in calls for fall in call["falls"]), default=1) or 1,
         widest_setup=max((call["setup"]["ms"] for call in calls if call["setup"]), default=1) or 1,
@@ -70,13 +71,43 @@ def _template() -> jinja2.Template:
     return environment.from_string(_asset("page.html.j2"))
 
 
-def number(value: float | None) -> str:
-    """For people: three digits that mean something, thousands set apart by a thin space."""
-    if value is None:
-        return "–"
-    if abs(value) >= 10 or value == 0:
-        return f"{value:,.0f}".replace(",", "\u202f")
-    return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}"
+_TAILS = {"gap_p95": "gap_p50", "bridge_p99": "bridge_p50"}
+"""Percentiles that stand on the card of the median instead of on their own."""
+
+
+def _cards(figures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    cards = {row["key"]: _figure(row) for row in figures if row["key"] not in _TAILS}
+    for row in figures:
+        if card := cards.get(_TAILS.get(row["key"], "")):
+            values = " → ".join(number(value) for value in row["values"].values())
+            card["notes"].append(f"{row['name'].rsplit(' ', 1)[-1]} {values} {row['unit']}")
+    for row in figures:
+        counts = [str(count) for count in row["counts"].values() if count is not None]
+        if counts and row["key"] in cards:
+            cards[row["key"]]["notes"].append(f"n {' / '.join(counts) if len(set(counts)) > 1 else counts[0]}")
+    return list(cards.values())
+
+
+def _compared(calls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The setup of each call, and its median turn, under one another; nothing to compare in a single call."""
+    groups = []
+    for name, pick in (("From the answer to the first word", _setup_fall), ("The median turn", _median_fall)):
+        falls = [{**fall, "label": call["profile"]} for call in calls if (fall := pick(call))]
+        if len(falls) > 1:
+            parts = _stages([part for fall in falls for part in fall["parts"]])
+            groups.append(
+                {"name": name, "falls": falls, "legend": parts, "widest": max(fall["ms"] for fall in falls) or 1}
+            )
+    return groups
+
+
+def _setup_fall(call: Mapping[str, Any]) -> dict[str, Any] | None:
+    return call["setup"]  # type: ignore[no-any-return]
+
+
+def _median_fall(call: Mapping[str, Any]) -> dict[str, Any] | None:
+    falls = sorted(call["falls"], key=lambda fall: fall["ms"])
+    return falls[(len(falls) - 1) // 2] if falls else None
 
 
 def _figure(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,6 +118,7 @@ def _figure(row: Mapping[str, Any]) -> dict[str, Any]:
     change = row.get("change_percent")
     return {
         "name": row["name"],
+        "notes": [],
         "how": row["how"],
         "unit": row["unit"],
         "number": number(best),
@@ -106,7 +138,10 @@ def _lede(figures: Sequence[Mapping[str, Any]]) -> str:
     rows = {row["key"]: row for row in figures}
     first, gap = rows.get("first_word"), rows.get("gap_p50")
     sentences = []
-    for row, what in ((first, "the agent's first word was heard {} ms after the answer"), (gap, "the median reply {} ms after the party's last sound")):
+    for row, what in (
+        (first, "the agent's first word was heard {} ms after the answer"),
+        (gap, "the median reply {} ms after the party's last sound"),
+    ):
         values = [value for value in row["values"].values() if value is not None] if row else []
         if not values:
             continue
@@ -131,6 +166,7 @@ def _call(call: CallReport, element: str) -> dict[str, Any]:
     setup = setup_parts(call.call)
     return {
         "id": element,
+        "profile": call.profile,
         "heading": f"{call.profile[:1].upper()}{call.profile[1:]} profile",
         "outcome": _outcome(call.call),
         "checks": list(call.checks),
@@ -138,7 +174,9 @@ def _call(call: CallReport, element: str) -> dict[str, Any]:
         "audio": f"data:audio/wav;base64,{base64.b64encode(call.recording).decode()}" if call.recording else "",
         "duration_ms": drawn["duration_ms"],
         "lines": _lines(call),
-        "setup": {"label": "setup", "parts": setup, "ms": sum(part.ms for part in setup), "notes": ""} if setup else None,
+        "setup": {"label": "setup", "parts": setup, "ms": sum(part.ms for part in setup), "notes": ""}
+        if setup
+        else None,
         "falls": falls,
         "legend": columns,
         "columns": columns,
@@ -149,14 +187,20 @@ def _call(call: CallReport, element: str) -> dict[str, Any]:
             "id": element,
             **drawn,
             "spans": [
-                {"who": _who(span), "start_ms": span["start_ms"], "end_ms": span["end_ms"], "text": str(span.get("text", ""))}
+                {
+                    "who": _who(span),
+                    "start_ms": span["start_ms"],
+                    "end_ms": span["end_ms"],
+                    "text": str(span.get("text", "")),
+                }
                 for span in call.heard
             ],
             "gaps": [
-                {"from_ms": gap["from_ms"], "to_ms": gap["to_ms"], "label": f"{number(gap['ms'])} ms"} for gap in call.gaps
+                {"from_ms": gap["from_ms"], "to_ms": gap["to_ms"], "label": f"{number(gap['ms'])} ms"}
+                for gap in call.gaps
             ],
             "interruptions": [
-                {"at_ms": cut["at_ms"], "silent_ms": cut["silent_ms"], "label": f"barge-in, silent after {number(cut['ms'])} ms"}
+                {"at_ms": cut["at_ms"], "silent_ms": cut["silent_ms"], "label": f"barge-in, {number(cut['ms'])} ms"}
                 for cut in call.interruptions
             ],
         },
@@ -204,7 +248,9 @@ def _lines(call: CallReport) -> list[dict[str, Any]]:
         said = {"kind": "said", "who": _who(span), "from_ms": start, "to_ms": end, "text": str(span.get("text", ""))}
         lines.append((start, 1, {**said, "at": f"{start / 1000:.1f} s"}))
     for gap in call.gaps:
-        lines.append((gap["to_ms"], 0, {"kind": "gap", "label": f"{number(gap['ms'])} ms", "text": gap.get("note", "")}))
+        lines.append(
+            (gap["to_ms"], 0, {"kind": "gap", "label": f"{number(gap['ms'])} ms", "text": gap.get("note", "")})
+        )
     for cut in call.interruptions:
         text = f"the agent was silent {number(cut['ms'])} ms later"
         lines.append((cut["at_ms"], 0, {"kind": "barge", "label": "barge-in:", "text": text}))

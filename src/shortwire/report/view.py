@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["CallReport", "Part", "Report", "peaks", "setup_parts", "turn_parts"]
+__all__ = ["CallReport", "Part", "Report", "number", "peaks", "setup_parts", "turn_parts"]
 
 _PEAK_MS = 5
 
@@ -127,3 +127,12 @@ def setup_parts(call: Mapping[str, Any]) -> list[Part]:
     latencies = call.get("latencies") or {}
     setup = latencies.get("setup") if isinstance(latencies, Mapping) else None
     return _parts(_SETUP_STAGES, setup) if isinstance(setup, Mapping) else []
+
+
+def number(value: float | None) -> str:
+    """For people: three digits that mean something, thousands set apart by a thin space."""
+    if value is None:
+        return "–"
+    if abs(value) >= 10 or value == 0:
+        return f"{value:,.0f}".replace(",", "\u202f")
+    return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}"

@@ -239,7 +239,7 @@
       pen.fillStyle = colour("alarm");
       pen.textAlign = "left";
       pen.textBaseline = "middle";
-      pen.fillText(cut.label, to + 6, MIDDLE + 10);
+      pen.fillText(cut.label, to + 7, TOP.agent + 12);
     }
 
     paint() {
