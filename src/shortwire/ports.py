@@ -13,7 +13,18 @@ from typing import Any, Protocol
 from .records import CallEvent, CallRecord, CallRequest, CarrierCall, DialOrder
 from .terms import AgentId, CallId, CallSid
 
-__all__ = ["AgentPlatform", "CallDesk", "CallStore", "Carrier", "EventSink", "Tunnel"]
+__all__ = [
+    "AgentDialer",
+    "AgentPlatform",
+    "CallDesk",
+    "CallStore",
+    "Carrier",
+    "EventSink",
+    "MessageSocket",
+    "SocketListener",
+    "Tunnel",
+    "WarmConnection",
+]
 
 
 class CallStore(Protocol):
@@ -90,6 +101,64 @@ class AgentPlatform(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class MessageSocket(Protocol):
+    """One side of a WebSocket, as the driver of a call sees it."""
+
+    def send(self, message: bytes) -> None:
+        """Write one text message, synchronously, in order. On a closed socket: nothing. Never raises."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake; idempotent. The listener's `closed` follows within 2 s."""
+        ...
+
+
+class SocketListener(Protocol):
+    """Who is told what arrives on a WebSocket; all methods are synchronous and never raise."""
+
+    def opened(self, socket: MessageSocket) -> None: ...
+
+    def message(self, data: bytes) -> None:
+        """One whole text message. The media path: nothing may stand between the socket and this."""
+        ...
+
+    def binary(self) -> None:
+        """A binary message came; its contents are of no use to anybody."""
+        ...
+
+    def paused(self, paused: bool) -> None:
+        """The socket takes no more data (True), or does again."""
+        ...
+
+    def closed(self, code: int, reason: str) -> None:
+        """Exactly once, last. 1006 if there was no close frame."""
+        ...
+
+
+class WarmConnection(Protocol):
+    """A connection to the agent's host on which nothing has been said yet."""
+
+    @property
+    def alive(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class AgentDialer(Protocol):
+    """Opens conversation sockets."""
+
+    async def warm(self, url: str) -> WarmConnection | None:
+        """TCP and, for https and wss, TLS to the host of `url`, held idle. None if it cannot be had: no harm."""
+        ...
+
+    async def connect(self, url: str, listener: SocketListener, warm: WarmConnection | None = None) -> bool:
+        """Open the socket; `listener.opened` is called before this returns. Whether `warm` was used.
+
+        A warm connection that has died meanwhile is replaced by a cold one. Raises `AgentError`.
+        """
+        ...
 
 
 class EventSink(Protocol):

@@ -1,0 +1,249 @@
+"""Agent audio on its way to the phone: one synchronous step, and the marks that prove what was heard.
+
+The first 60 ms of a run travel as a message of their own with a mark behind it: the echo of that mark,
+less 60 ms, is the instant the party began to hear the reply. After that a mark follows each chunk,
+small chunks sharing one per half second, so that marks never cost more than the audio.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections import deque
+
+from ..ulaw import payload_ms, split_payload
+from ..wire.elevenlabs import audio_plain
+from ..wire.splice import BASE64, cut_agent_audio
+from ..wire.twilio import MEDIA_TAIL, clear_message, mark_message, media_head
+from .playout import Confirmed, Playout
+from .side import BARGE_IN, DOWNLINK, HEARD, TO_PHONE, WRITTEN, SideLog
+from .uplink import AudioConverter, Send
+
+__all__ = ["FIRST_MS", "MARK_EVERY_MS", "Downlink"]
+
+FIRST_MS = 60
+"""480 bytes, 640 base64 characters: the shortest piece that is whole in base64 and in 20 ms frames."""
+MARK_EVERY_MS = 500.0
+_CONVERT_STEP_BYTES = 9_600
+"""How much agent audio is converted in one go (0.1 s of pcm_48000): about 1 ms of work, not more."""
+
+
+class Downlink:
+    """One call's way from the agent to the phone."""
+
+    __slots__ = (
+        "_backlog",
+        "_convert",
+        "_head",
+        "_held",
+        "_held_limit_ms",
+        "_last_write_ns",
+        "_marks",
+        "_plain",
+        "_run_fresh",
+        "_send",
+        "_side",
+        "_stale_below",
+        "_stream_sid",
+        "chunks",
+        "held_dropped_ms",
+        "held_ms",
+        "paused",
+        "paused_dropped_ms",
+        "playout",
+        "slow",
+        "stale",
+        "unusable",
+    )
+
+    def __init__(self, side: SideLog, *, plain: bool, held_ms: float, marks: int) -> None:
+        self.playout = Playout()
+        self._side = side
+        self._plain = plain
+        self._marks = marks
+        self._held: list[tuple[bytes, int]] = []
+        self._held_limit_ms = held_ms
+        self._backlog: deque[bytes] = deque()
+        self._convert: AudioConverter | None = None
+        self._send: Send | None = None
+        self._head = b""
+        self._stream_sid = ""
+        self._stale_below = 0
+        self._run_fresh = False
+        self._last_write_ns = 0
+        self.held_ms = 0.0
+        self.held_dropped_ms = 0.0
+        self.paused = False
+        """The phone's socket does not take data: audio is dropped meanwhile."""
+        self.paused_dropped_ms = 0.0
+        self.chunks = 0
+        """Audio messages read from the agent."""
+        self.slow = 0
+        self.stale = 0
+        """Audio messages dropped because a barge-in had overtaken them."""
+        self.unusable = 0
+
+    def begin(self, stream_sid: str, send: Send, now_ns: int) -> None:
+        """The phone can be written to; audio held for it goes first."""
+        self._head = media_head(stream_sid)
+        self._stream_sid = stream_sid
+        self._send = send
+        held, self._held = self._held, []
+        self.held_ms = 0.0
+        for payload, event_id in held:
+            self._audio(payload, event_id, now_ns)
+
+    def use(self, converter: AudioConverter | None) -> None:
+        """Set before the first audio: how the agent's format becomes mu-law; None: it is mu-law."""
+        self._convert = converter
+
+    def stop(self) -> None:
+        """The phone is gone."""
+        self._send = None
+        self._held.clear()
+        self._backlog.clear()
+
+    def message(self, data: bytes, now_ns: int) -> bool | None:
+        """The media path. True: written to the phone; False: audio, held or dropped; None: not recognised."""
+        cut = audio_plain(data) if self._plain else cut_agent_audio(data)
+        if cut is None:
+            return None
+        return self._audio(cut[0], cut[1], now_ns)
+
+    def slow_audio(self, payload_text: str, event_id: int, now_ns: int) -> bool:
+        """An audio message that the cut did not recognise and the typed parse did."""
+        self.slow += 1
+        payload = payload_text.encode("utf-8", "replace")
+        if payload.translate(None, BASE64):
+            self.unusable += 1
+            return False
+        return self._audio(payload, event_id, now_ns)
+
+    def _audio(self, payload: bytes, event_id: int, now_ns: int) -> bool:
+        self.chunks += 1
+        if event_id < self._stale_below:
+            self.stale += 1
+            self._side.append((now_ns, DOWNLINK, (payload, True)))
+            return False
+        if not payload:
+            return False
+        if self._send is None:
+            return self._hold(payload, event_id)
+        if self._convert is not None:
+            return self._queue_conversion(payload, now_ns)
+        return self._write(payload, now_ns)
+
+    def _write(self, payload: bytes, now_ns: int) -> bool:
+        """Mu-law for the phone."""
+        send = self._send
+        ms = payload_ms(payload)
+        if send is None or self.paused:
+            self.paused_dropped_ms += ms
+            return False
+        self._side.append((now_ns, DOWNLINK, (payload, False)))
+        playout = self.playout
+        begins = playout.begins_run(now_ns)
+        if begins and ms > FIRST_MS:
+            first, payload = split_payload(payload, FIRST_MS)
+            self._piece(send, first, FIRST_MS, now_ns)
+            self._mark(send, now_ns)
+            ms -= FIRST_MS
+        self._piece(send, payload, ms, now_ns)
+        if playout.written_ms - playout.last_mark_ms >= MARK_EVERY_MS or (begins and ms <= FIRST_MS):
+            self._mark(send, now_ns)
+        self._run_fresh |= begins
+        self._last_write_ns = now_ns
+        return True
+
+    def _piece(self, send: Send, payload: bytes, ms: float, now_ns: int) -> None:
+        send(self._message(payload))
+        self.playout.wrote(now_ns, ms)
+
+    def _message(self, payload: bytes) -> bytes:
+        if self._plain:
+            media = {"event": "media", "streamSid": self._stream_sid, "media": {"payload": payload.decode()}}
+            return json.dumps(media).encode()
+        return self._head + payload + MEDIA_TAIL
+
+    def written(self, now_ns: int) -> None:
+        """The driver's clock after `message` returned True: the first audio of a run has left us."""
+        if self._run_fresh:
+            self._run_fresh = False
+            self._side.append((now_ns, WRITTEN, None))
+
+    def _mark(self, send: Send, now_ns: int) -> None:
+        if self.playout.outstanding_marks >= self._marks:
+            return
+        message = mark_message(self._stream_sid, self.playout.mark())
+        self._side.append((now_ns, TO_PHONE, message))
+        send(message)
+
+    def mark_returned(self, name: str, now_ns: int) -> Confirmed | None:
+        confirmed = self.playout.mark_returned(name, now_ns)
+        if confirmed is not None and confirmed.run_started_ns is not None:
+            self._side.append((now_ns, HEARD, confirmed.run_started_ns))
+        return confirmed
+
+    def interrupt(self, event_id: int, now_ns: int) -> float | None:
+        """Barge-in: `clear` first, then the books. The unheard part in ms; None if there is no phone yet.
+
+        Audio *older* than the interruption is stale from now on; audio with the same id is the next reply
+        (live captures: protocols/elevenlabs.md section 6.5).
+        """
+        send = self._send
+        if send is not None:
+            message = clear_message(self._stream_sid)
+            send(message)
+            self._side.append((now_ns, TO_PHONE, message))
+        self._stale_below = max(self._stale_below, event_id)
+        self._backlog.clear()
+        self._held = [(p, e) for p, e in self._held if e >= event_id]
+        if send is None:
+            return None
+        unheard_ms = self.playout.cleared(now_ns)
+        self._side.append((now_ns, BARGE_IN, unheard_ms))
+        return unheard_ms
+
+    @property
+    def busy(self) -> bool:
+        """Whether the party may still have something to hear."""
+        return self.playout.queued_ms > 0 or bool(self._backlog) or bool(self._held)
+
+    def mark_the_end(self, now_ns: int) -> None:
+        """Make sure that the end of what was written will be confirmed."""
+        send = self._send
+        if send is not None and self.playout.written_ms > self.playout.last_mark_ms:
+            self._mark(send, now_ns)
+
+    def tick(self, now_ns: int) -> None:
+        """A few times a second: convert what waits, mark a tail that nothing followed."""
+        if self._backlog:
+            self._convert_some(now_ns)
+        elif now_ns - self._last_write_ns > 100_000_000:
+            self.mark_the_end(now_ns)
+
+    def _hold(self, payload: bytes, event_id: int) -> bool:
+        # In the agent's format, so its length in ms is only known to be at most this.
+        ms = payload_ms(payload)
+        if self.held_ms + ms > self._held_limit_ms:
+            self.held_dropped_ms += ms
+        else:
+            self.held_ms += ms
+            self._held.append((payload, event_id))
+        return False
+
+    def _queue_conversion(self, payload: bytes, now_ns: int) -> bool:
+        try:
+            audio = base64.b64decode(payload, validate=True)
+        except (binascii.Error, ValueError):
+            self.unusable += 1
+            return False
+        self._backlog.extend(audio[i : i + _CONVERT_STEP_BYTES] for i in range(0, len(audio), _CONVERT_STEP_BYTES))
+        return self._convert_some(now_ns)
+
+    def _convert_some(self, now_ns: int) -> bool:
+        """One piece: its playing time is longer than a tick, so the backlog never starves the phone."""
+        assert self._convert is not None
+        ulaw = self._convert.convert(self._backlog.popleft())
+        return self._write(base64.b64encode(ulaw), now_ns) if ulaw else False

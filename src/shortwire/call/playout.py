@@ -1,0 +1,130 @@
+"""What the party has heard: a ledger of the audio sent to the phone, confirmed by the carrier's marks.
+
+Sans-I/O. Positions are milliseconds of audio since the call began, cleared audio left out. A *run* is audio
+that plays without a hole; it begins when audio is written while nothing is left to play. An echoed mark says
+that playout has reached it, or that a `clear` dropped it (protocols/twilio.md section 1.3): the epoch in
+the name tells the two apart.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+__all__ = ["RUN_GAP_MS", "Confirmed", "Playout"]
+
+RUN_GAP_MS = 200.0
+"""Audio that follows the estimated end of the last one by less continues the run: networks jitter."""
+
+_NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A mark came back and says something new."""
+
+    position_ms: float
+    """The party has heard everything up to here."""
+    run_started_ns: int | None
+    """Our instant at which the mark of the very beginning of a run would have come back: when the run
+    began to be heard, plus the way back from the carrier. Only with the first confirmation of a run."""
+
+
+class Playout:
+    """One call's playout ledger."""
+
+    __slots__ = (
+        "_epoch",
+        "_outstanding",
+        "_plays_until_ns",
+        "_run_confirmed",
+        "_run_start_ms",
+        "_serial",
+        "confirmed_ms",
+        "last_mark_ms",
+        "returned_marks",
+        "written_ms",
+    )
+
+    def __init__(self) -> None:
+        self.written_ms = 0.0
+        """End of the audio written."""
+        self.confirmed_ms = 0.0
+        """End of the audio known to be heard."""
+        self.last_mark_ms = 0.0
+        """Position of the newest mark."""
+        self.returned_marks = 0
+        self._outstanding: deque[tuple[str, float]] = deque()
+        self._epoch = 0
+        self._serial = 0
+        self._plays_until_ns = 0
+        self._run_start_ms = 0.0
+        self._run_confirmed = True
+
+    @property
+    def queued_ms(self) -> float:
+        """Audio written and not confirmed. An upper bound of what is still to be heard."""
+        return self.written_ms - self.confirmed_ms
+
+    @property
+    def outstanding_marks(self) -> int:
+        return len(self._outstanding)
+
+    def begins_run(self, now_ns: int) -> bool:
+        """Whether audio written now would begin a run."""
+        return now_ns - self._plays_until_ns > RUN_GAP_MS * _NS_PER_MS
+
+    def wrote(self, now_ns: int, ms: float) -> None:
+        """Audio of `ms` was written to the phone."""
+        until = self._plays_until_ns
+        if now_ns > until:
+            if now_ns - until > RUN_GAP_MS * _NS_PER_MS:
+                self._run_start_ms = self.written_ms
+                self._run_confirmed = False
+            until = now_ns
+        self._plays_until_ns = until + int(ms * _NS_PER_MS)
+        self.written_ms += ms
+
+    def mark(self) -> str:
+        """A mark is being written behind the audio so far; its name."""
+        self._serial += 1
+        name = f"{self._epoch}.{self._serial}"
+        self._outstanding.append((name, self.written_ms))
+        self.last_mark_ms = self.written_ms
+        return name
+
+    def mark_returned(self, name: str, now_ns: int) -> Confirmed | None:
+        """A mark came back. None if it was cleared, is a stranger, or says nothing new."""
+        outstanding = self._outstanding
+        if not any(known == name for known, _ in outstanding):
+            return None
+        # Playout is in order: a mark that came back implies those before it, lost ones included.
+        while True:
+            known, position_ms = outstanding.popleft()
+            self.returned_marks += 1
+            if known == name:
+                break
+        if position_ms <= self.confirmed_ms:
+            return None
+        self.confirmed_ms = position_ms
+        started_ns = None
+        if not self._run_confirmed and position_ms > self._run_start_ms:
+            self._run_confirmed = True
+            started_ns = now_ns - int((position_ms - self._run_start_ms) * _NS_PER_MS)
+        if not outstanding and self.written_ms == position_ms:
+            self._plays_until_ns = now_ns
+        return Confirmed(position_ms, started_ns)
+
+    def cleared(self, now_ns: int) -> float:
+        """A clear was written: how much audio the party will not hear (ms, at most; estimated by the clock).
+
+        Marks that return from now on belong to dropped audio.
+        """
+        left_ms = max(0.0, (self._plays_until_ns - now_ns) / _NS_PER_MS)
+        unheard_ms = min(self.queued_ms, left_ms)
+        self._outstanding.clear()
+        self._epoch += 1
+        self.written_ms = self.confirmed_ms = self.last_mark_ms = self.written_ms - unheard_ms
+        self._plays_until_ns = now_ns - int((RUN_GAP_MS + 1) * _NS_PER_MS)
+        self._run_confirmed = True
+        return unheard_ms

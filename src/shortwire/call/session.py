@@ -1,0 +1,360 @@
+"""One call's two legs, sans-I/O: what each message means and what has to be done about it.
+
+The driver feeds messages, closes and time; the session writes through the callables it is given, leaves
+facts in `facts` and wishes in `wishes`. Media takes `phone_message` / `agent_message` straight through
+`Uplink` and `Downlink`; everything else comes here. Pages: protocols/twilio.md 1-2, elevenlabs.md 1, 6, 8.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from ..clock import NS_PER_MS, NS_PER_S
+from ..records import EventKind
+from ..terms import HangupCause
+from ..wire import elevenlabs, twilio
+from ..wire.closes import cause_of_close
+from ..wire.twilio import WireError
+from .downlink import Downlink
+from .options import Limits
+from .side import FROM_AGENT, FROM_PHONE, TO_AGENT, SideLog
+from .uplink import AudioConverter, Send, Uplink
+
+__all__ = ["CallSession", "Converters", "Fact", "SessionOptions", "Wish"]
+
+Converters = Callable[[str, str], tuple[AudioConverter | None, AudioConverter | None]]
+"""(agent's input format, agent's output format) to (uplink, downlink) converters; raises ValueError for a
+format that cannot be used."""
+
+_STREAM_SID = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
+_MAX_MALFORMED = 20
+
+
+class Wish(StrEnum):
+    """What the driver has to do; each is wished at most once."""
+
+    OPEN_AGENT = "open_agent"
+    CLOSE_AGENT = "close_agent"
+    HANG_UP = "hang_up"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something to be told; `kind` is an `EventKind` or, for the driver alone, `Fact.STARTED`."""
+
+    kind: str
+    now_ns: int
+    data: dict[str, Any] = field(default_factory=dict)
+
+    STARTED = "media.started"
+    """data: stream_sid, call_sid, account_sid"""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What a session is told at birth."""
+
+    client_data: bytes
+    """The first message for the agent."""
+    converters: Converters
+    limits: Limits = field(default_factory=Limits)
+    splice: bool = True
+    """OPTIMIZE_AUDIO_PARSING."""
+    open_agent_early: bool = True
+    """Open the agent with the media socket, not only with its `start` message."""
+
+
+class CallSession:
+    """The session. Not thread-safe; every method is synchronous and returns at once."""
+
+    def __init__(self, options: SessionOptions) -> None:
+        limits = options.limits
+        self._options = options
+        self._limits = limits
+        self.side: SideLog = []
+        self.facts: list[Fact] = []
+        self.wishes: list[Wish] = []
+        self._wished: set[Wish] = set()
+        self.uplink = Uplink(self.side, plain=not options.splice, early_frames=limits.early_frames)
+        self.downlink = Downlink(
+            self.side, plain=not options.splice, held_ms=limits.held_audio_s * 1000, marks=limits.marks
+        )
+        self.cause: HangupCause | None = None
+        self.cause_detail = ""
+        self.malformed = 0
+        """Messages of either side that follow no page."""
+        self._send_phone: Send | None = None
+        self._send_agent: Send | None = None
+        self._phone_open_ns = 0
+        self._started_ns = 0
+        self._agent_open_ns = 0
+        self._agent_ready_ns = 0
+        self._agent_error = ""
+        self._goodbye_ns = 0
+        """Deadline of the goodbye; 0: none is being heard."""
+        self._paused_ns = 0
+
+    # The phone leg
+
+    def phone_opened(self, send: Send, now_ns: int) -> None:
+        """The media socket is open (upgrade accepted)."""
+        self._send_phone = send
+        self._phone_open_ns = now_ns
+        if self._options.open_agent_early:
+            self._wish(Wish.OPEN_AGENT)
+
+    def phone_message(self, data: bytes, now_ns: int) -> bool:
+        """A text message of the phone. True if it was audio and was relayed."""
+        relayed = self.uplink.message(data, now_ns)
+        return relayed if relayed is not None else self._phone_other(data, now_ns)
+
+    def phone_binary(self, now_ns: int) -> None:
+        """The carrier never sends these (protocols/twilio.md section 1)."""
+        self._count_malformed("binary message on the media stream", now_ns)
+
+    def phone_paused(self, paused: bool, now_ns: int) -> None:
+        """The media socket takes no data (True), or does again."""
+        self.downlink.paused = paused
+        self._paused_ns = now_ns if paused else 0
+
+    def phone_closed(self, code: int, reason: str, now_ns: int) -> None:
+        """The media socket is gone. Without a `stop` before, only the carrier knows why."""
+        self._send_phone = None
+        self.downlink.stop()
+        self.finish(HangupCause.MEDIA_LOST, now_ns, f"media stream closed with {code} {reason}".strip())
+
+    def _phone_other(self, data: bytes, now_ns: int) -> bool:
+        self.side.append((now_ns, FROM_PHONE, data))
+        try:
+            message = twilio.decode(data)
+        except WireError as error:
+            self._count_malformed(str(error), now_ns)
+            return False
+        match message:
+            case twilio.Media():
+                if not self._started_ns or message.media.track != "inbound":
+                    self.malformed += 1
+                    return False
+                return self.uplink.slow_media(message.media.payload, now_ns)
+            case twilio.Mark():
+                self.downlink.mark_returned(message.mark.name, now_ns)
+                self._goodbye_if_heard(now_ns)
+            case twilio.Start():
+                self._phone_started(message, now_ns)
+            case twilio.Dtmf():
+                self._tell(EventKind.DTMF, now_ns, digit=message.dtmf.digit[:1])
+            case twilio.Stop():
+                self.finish(HangupCause.PARTY_HANGUP, now_ns)
+            case _:
+                pass
+        return False
+
+    def _phone_started(self, message: twilio.Start, now_ns: int) -> None:
+        start = message.start
+        if self._started_ns:
+            self.malformed += 1
+            return
+        form = start.mediaFormat
+        if form is not None and (form.encoding, form.sampleRate, form.channels) != ("audio/x-mulaw", 8000, 1):
+            self.finish(
+                HangupCause.MEDIA_PROTOCOL,
+                now_ns,
+                f"media format {form.encoding} {form.sampleRate} Hz x{form.channels}: only mu-law 8000 Hz x1 works",
+            )
+            return
+        if _STREAM_SID(start.streamSid) is None:
+            self.finish(HangupCause.MEDIA_PROTOCOL, now_ns, "start with an unusable streamSid")
+            return
+        self._started_ns = now_ns
+        self.uplink.last_frame_ns = now_ns
+        self.uplink.begin(start.streamSid)
+        self._tell(
+            Fact.STARTED, now_ns, stream_sid=start.streamSid, call_sid=start.callSid, account_sid=start.accountSid
+        )
+        if self._send_phone is not None:
+            self.downlink.begin(start.streamSid, self._send_phone, now_ns)
+            self.downlink.written(now_ns)
+        if not self._options.open_agent_early:
+            self._wish(Wish.OPEN_AGENT)
+
+    # The agent leg
+
+    def agent_opened(self, send: Send, now_ns: int) -> None:
+        """The conversation socket is open: the client data goes first (elevenlabs.md section 6.2)."""
+        self._agent_open_ns = now_ns
+        if self.cause is not None:
+            self._wish(Wish.CLOSE_AGENT)
+            return
+        self._send_agent = send
+        self._to_agent(self._options.client_data, now_ns)
+
+    def agent_message(self, data: bytes, now_ns: int) -> bool:
+        """A text message of the agent. True if it was audio and was written to the phone."""
+        written = self.downlink.message(data, now_ns)
+        return written if written is not None else self._agent_other(data, now_ns)
+
+    def agent_binary(self, now_ns: int) -> None:
+        """The service sends text only (elevenlabs.md section 1)."""
+        self._count_malformed("binary message from the agent", now_ns)
+
+    def agent_paused(self, paused: bool, _now_ns: int) -> None:
+        """The agent's socket takes no data (True), or does again."""
+        if paused:
+            self.uplink.pause()
+        elif self._agent_ready_ns:
+            self.uplink.resume()
+
+    def agent_failed(self, cause: HangupCause, detail: str, now_ns: int) -> None:
+        """The conversation could not be opened."""
+        self.finish(cause, now_ns, detail)
+
+    def agent_closed(self, code: int, reason: str, now_ns: int) -> None:
+        """The conversation socket is gone; 1006 if without a close frame."""
+        self._send_agent = None
+        self.uplink.stop()
+        cause = cause_of_close(code, reason)
+        if cause is HangupCause.AGENT_ENDED and not self._agent_ready_ns:
+            cause = HangupCause.AGENT_ERROR
+        words = [f"agent closed with {code} {reason}".strip()]
+        if self._agent_error and self._agent_error not in reason:
+            words.append(self._agent_error)
+        detail = "" if cause is HangupCause.AGENT_ENDED else "; ".join(words)
+        self.finish(cause, now_ns, detail)
+
+    def _agent_other(self, data: bytes, now_ns: int) -> bool:
+        self.side.append((now_ns, FROM_AGENT, data))
+        try:
+            message = elevenlabs.decode(data)
+        except WireError as error:
+            self._count_malformed(str(error), now_ns)
+            return False
+        match message:
+            case elevenlabs.Ping():
+                self._to_agent(elevenlabs.pong(message.ping_event.event_id), now_ns)
+            case elevenlabs.Audio():
+                event = message.audio_event
+                return self.downlink.slow_audio(event.audio_base_64, event.event_id, now_ns)
+            case elevenlabs.Interruption():
+                # `clear` is written inside, before anything is told.
+                unheard_ms = self.downlink.interrupt(message.interruption_event.event_id, now_ns)
+                self._tell(EventKind.BARGE_IN, now_ns, unheard_ms=round(unheard_ms or 0.0))
+            case elevenlabs.UserTranscript():
+                self._tell(EventKind.PARTY_SAID, now_ns, text=message.user_transcription_event.user_transcript)
+            case elevenlabs.AgentResponse():
+                self._tell(EventKind.AGENT_SAID, now_ns, text=message.agent_response_event.agent_response)
+            case elevenlabs.Correction():
+                corrected = message.agent_response_correction_event.corrected_agent_response
+                self._tell(EventKind.AGENT_CORRECTED, now_ns, text=corrected)
+            case elevenlabs.Metadata():
+                self._agent_is_ready(message.conversation_initiation_metadata_event, now_ns)
+            case elevenlabs.ClientToolCall():
+                call = message.client_tool_call
+                self._to_agent(elevenlabs.tool_refusal(call.tool_call_id, call.tool_name), now_ns)
+                self._tell(
+                    EventKind.WARNING, now_ns, text=f"the agent called a client tool nobody serves: {call.tool_name}"
+                )
+            case elevenlabs.ServerError():
+                self._agent_error = message.text()
+            case _:
+                pass
+        return False
+
+    def _agent_is_ready(self, event: elevenlabs.MetadataEvent, now_ns: int) -> None:
+        send = self._send_agent
+        if self._agent_ready_ns or send is None:
+            return
+        try:
+            up, down = self._options.converters(event.user_input_audio_format, event.agent_output_audio_format)
+        except ValueError as error:
+            self.finish(HangupCause.AGENT_FORMAT_UNUSABLE, now_ns, str(error))
+            return
+        self._agent_ready_ns = now_ns
+        self._tell(
+            EventKind.AGENT_READY,
+            now_ns,
+            conversation_id=event.conversation_id,
+            input_format=event.user_input_audio_format,
+            output_format=event.agent_output_audio_format,
+            converted=up is not None or down is not None,
+        )
+        self.downlink.use(down)
+        self.uplink.agent_ready(send, up)
+
+    # Ending
+
+    def finish(self, cause: HangupCause, now_ns: int, detail: str = "") -> None:
+        """End the call for `cause`. Only the first cause counts; calling it again is harmless.
+
+        If the agent said goodbye, the phone is hung up when the party has heard it; else at once.
+        """
+        if self.cause is not None:
+            if self._goodbye_ns and cause is not HangupCause.AGENT_ENDED:
+                self._hang_up()  # whatever cuts a goodbye short ends it
+            return
+        self.cause, self.cause_detail = cause, detail
+        self.uplink.stop()
+        if self._send_agent is not None:
+            self._wish(Wish.CLOSE_AGENT)
+        if cause is HangupCause.AGENT_ENDED and self._send_phone is not None and self.downlink.busy:
+            left_ns = int(self.downlink.playout.queued_ms * NS_PER_MS) + 2 * NS_PER_S
+            self._goodbye_ns = now_ns + min(left_ns, int(self._limits.goodbye_s * NS_PER_S))
+            self.downlink.mark_the_end(now_ns)
+            return
+        self._hang_up()
+
+    def _goodbye_if_heard(self, _now_ns: int) -> None:
+        if self._goodbye_ns and not self.downlink.busy:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        self._goodbye_ns = 0
+        self._wish(Wish.HANG_UP)
+
+    # Time
+
+    def tick(self, now_ns: int) -> None:
+        """To be called every 50 ms or so; all waits of the session are bounded here."""
+        self.downlink.tick(now_ns)
+        if self.cause is not None:
+            if self._goodbye_ns and now_ns >= self._goodbye_ns:
+                self._hang_up()
+            return
+        limits = self._limits
+        if self._paused_ns and now_ns - self._paused_ns > 3 * NS_PER_S:
+            self.finish(HangupCause.OVERLOAD, now_ns, "the media socket took no data for 3 s")
+        elif self._phone_open_ns and not self._started_ns:
+            if now_ns - self._phone_open_ns > limits.stream_start_s * NS_PER_S:
+                self.finish(HangupCause.MEDIA_PROTOCOL, now_ns, f"no start message in {limits.stream_start_s:g} s")
+        elif self._started_ns:
+            if now_ns - self.uplink.last_frame_ns > limits.frame_gap_s * NS_PER_S:
+                self.finish(HangupCause.MEDIA_LOST, now_ns, f"no frame from the carrier for {limits.frame_gap_s:g} s")
+            elif not self._agent_ready_ns and now_ns - self._started_ns > limits.agent_wait_s * NS_PER_S:
+                self.finish(
+                    HangupCause.AGENT_UNREACHABLE, now_ns, f"the agent was not ready in {limits.agent_wait_s:g} s"
+                )
+
+    def _to_agent(self, message: bytes, now_ns: int) -> None:
+        if self._send_agent is not None:
+            self._send_agent(message)
+            self.side.append((now_ns, TO_AGENT, message))
+
+    def _count_malformed(self, what: str, now_ns: int) -> None:
+        self.malformed += 1
+        if self.malformed == 1:
+            self._tell(EventKind.WARNING, now_ns, text=f"ignored: {what[:200]}")
+        elif self.malformed > _MAX_MALFORMED:
+            self.finish(
+                HangupCause.MEDIA_PROTOCOL, now_ns, f"{self.malformed} messages that follow no page: {what[:200]}"
+            )
+
+    def _tell(self, kind: str, now_ns: int, **data: Any) -> None:
+        self.facts.append(Fact(kind, now_ns, data))
+
+    def _wish(self, wish: Wish) -> None:
+        if wish not in self._wished:
+            self._wished.add(wish)
+            self.wishes.append(wish)

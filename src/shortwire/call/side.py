@@ -1,0 +1,44 @@
+"""The side log: what the media path leaves behind for everything that is not the media path.
+
+One append per message, drained by the driver a few times a second; turns, tape, voice activity and
+figures are made from it. An entry is ``(instant in ns, kind, value)``; instants never decrease.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+__all__ = [
+    "BARGE_IN",
+    "DOWNLINK",
+    "FROM_AGENT",
+    "FROM_PHONE",
+    "HEARD",
+    "TO_AGENT",
+    "TO_PHONE",
+    "UPLINK",
+    "WRITTEN",
+    "SideEntry",
+    "SideLog",
+]
+
+SideEntry = tuple[int, int, Any]
+SideLog = list[SideEntry]
+
+# Small integers instead of an enum: comparing them is part of the media path's cost.
+UPLINK: Final = 1
+"""Party audio read from the phone socket. value: payload"""
+DOWNLINK: Final = 2
+"""Agent audio for the phone, read from the agent socket. value: (payload, dropped: bool)"""
+WRITTEN: Final = 3
+"""The first audio of a run was handed to the phone socket. value: ms"""
+HEARD: Final = 4
+"""A run began to be heard. The entry's instant is when its confirmation came; value: `Confirmed.run_started_ns`"""
+BARGE_IN: Final = 5
+"""value: unheard_ms"""
+FROM_PHONE: Final = 6
+"""Any other message read. value: bytes"""
+FROM_AGENT: Final = 7
+TO_PHONE: Final = 8
+"""Any other message written. value: bytes"""
+TO_AGENT: Final = 9

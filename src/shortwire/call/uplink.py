@@ -1,0 +1,176 @@
+"""Party audio on its way to the agent: one synchronous step from socket to socket.
+
+While the agent is not ready the newest frames are kept, bounded. While its socket does not take data,
+frames are dropped and counted, never queued: a call prefers a hole to a delay.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from ..wire.elevenlabs import USER_AUDIO_HEAD, USER_AUDIO_TAIL
+from ..wire.splice import BASE64, phone_cut
+from ..wire.twilio import media_plain
+from .side import UPLINK, SideLog
+
+__all__ = ["AudioConverter", "Send", "Uplink"]
+
+Send = Callable[[bytes], None]
+"""Writes one text message to a socket, synchronously; never raises."""
+
+
+class AudioConverter(Protocol):
+    """Streaming conversion of decoded audio; keeps its state between calls of any size."""
+
+    def convert(self, data: bytes) -> bytes: ...
+
+
+def _no_cut(_message: bytes) -> bytes | None:
+    """Before the stream's `start` nothing can be cut: the stream's id is part of the shape."""
+    return None
+
+
+class Uplink:
+    """One call's way from the phone to the agent."""
+
+    __slots__ = (
+        "_convert",
+        "_cut",
+        "_early",
+        "_plain",
+        "_send",
+        "_side",
+        "_target",
+        "early_dropped",
+        "frames",
+        "last_frame_ns",
+        "paused_dropped",
+        "relayed",
+        "slow",
+        "unusable",
+    )
+
+    def __init__(self, side: SideLog, *, plain: bool, early_frames: int) -> None:
+        self._side = side
+        self._plain = plain
+        self._cut: Callable[[bytes], bytes | None] = _no_cut
+        self._send: Send | None = None
+        self._target: Send | None = None
+        self._convert: AudioConverter | None = None
+        self._early: deque[bytes] | None = deque(maxlen=early_frames)
+        self.frames = 0
+        """Media messages read from the phone."""
+        self.relayed = 0
+        self.slow = 0
+        """Media messages that took the typed parse though splicing is on."""
+        self.early_dropped = 0
+        """Frames older than the early buffer could keep."""
+        self.paused_dropped = 0
+        """Frames that came while the agent socket took no data, or was gone."""
+        self.unusable = 0
+        """Media messages whose payload is not base64."""
+        self.last_frame_ns = 0
+
+    def begin(self, stream_sid: str) -> None:
+        """The media stream has said its id."""
+        self._cut = media_plain if self._plain else phone_cut(stream_sid)
+
+    def message(self, data: bytes, now_ns: int) -> bool | None:
+        """The media path. True: relayed; False: media, kept or dropped; None: not recognised as media."""
+        payload = self._cut(data)
+        if payload is None:
+            return None
+        self.frames += 1
+        self.last_frame_ns = now_ns
+        self._side.append((now_ns, UPLINK, payload))
+        send = self._send
+        if send is None:
+            return self._elsewhere(payload)
+        send(USER_AUDIO_HEAD + payload + USER_AUDIO_TAIL)
+        self.relayed += 1
+        return True
+
+    def slow_media(self, payload_text: str, now_ns: int) -> bool:
+        """A media message that the cut did not recognise and the typed parse did."""
+        self.slow += 1
+        payload = payload_text.encode("utf-8", "replace")
+        if not payload or payload.translate(None, BASE64):
+            self.unusable += 1
+            return False
+        self.frames += 1
+        self.last_frame_ns = now_ns
+        self._side.append((now_ns, UPLINK, payload))
+        send = self._send
+        if send is None:
+            return self._elsewhere(payload)
+        send(USER_AUDIO_HEAD + payload + USER_AUDIO_TAIL)
+        self.relayed += 1
+        return True
+
+    def agent_ready(self, send: Send, converter: AudioConverter | None) -> None:
+        """The agent takes audio from now on; what was kept goes first, in order."""
+        early, self._early = self._early, None
+        self._convert = converter
+        self._target = self._send_plain(send) if self._plain else send
+        for payload in early or ():
+            self._deliver(payload)
+        self.resume()
+
+    def pause(self) -> None:
+        """The agent's socket takes no data."""
+        self._send = None
+
+    def resume(self) -> None:
+        self._send = self._target if self._convert is None else None
+
+    def stop(self) -> None:
+        """The agent is gone."""
+        self._send = self._target = self._convert = None
+        self._early = None
+
+    @property
+    def early_frames(self) -> int:
+        return len(self._early or ())
+
+    def _elsewhere(self, payload: bytes) -> bool:
+        """Everything that is not the straight way: early, converted, paused."""
+        early = self._early
+        if early is not None:
+            if len(early) == early.maxlen:
+                self.early_dropped += 1
+            early.append(payload)
+            return False
+        if self._convert is not None and self._target is not None:
+            self._deliver(payload)
+            return True
+        self.paused_dropped += 1
+        return False
+
+    def _deliver(self, payload: bytes) -> None:
+        target = self._target
+        if target is None:
+            return
+        if self._convert is not None:
+            try:
+                audio = base64.b64decode(payload)
+            except binascii.Error:
+                self.unusable += 1
+                return
+            payload = base64.b64encode(self._convert.convert(audio))
+        target(USER_AUDIO_HEAD + payload + USER_AUDIO_TAIL)
+        self.relayed += 1
+
+    @staticmethod
+    def _send_plain(send: Send) -> Send:
+        """The baseline's way of writing: a JSON object, dumped."""
+
+        def dump_and_send(message: bytes) -> None:
+            payload = message[len(USER_AUDIO_HEAD) : -len(USER_AUDIO_TAIL)].decode()
+            send(json.dumps({"user_audio_chunk": payload}).encode())
+
+        return dump_and_send

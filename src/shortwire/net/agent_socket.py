@@ -1,0 +1,208 @@
+"""Conversation sockets to the agent's host: lean (picows) and stock (`websockets`), one port.
+
+A warm connection is a TCP and TLS connection on which nothing has been said; the WebSocket protocol is put
+on it when somebody picks up, which leaves one round trip (docs/why/prewarm.md). Page: elevenlabs.md section 6.1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiofastnet
+import structlog
+from picows import WSAutoPingStrategy, WSError, ws_connect
+from picows.picows import WSProtocol  # type: ignore[attr-defined]
+from picows.url import parse_url
+
+from ..errors import AgentError
+from ..ports import SocketListener, WarmConnection
+from ..terms import HangupCause
+from .lean import LeanSocket
+
+__all__ = ["AgentSocketOptions", "LeanAgentDialer", "refusal_of_status", "tls_context", "unreachable", "where_of"]
+
+log = structlog.get_logger(__name__)
+_picows_log = logging.getLogger("picows.agent")
+
+_WRITE_LIMIT = 4_096
+"""Bytes that may wait in user space before frames are dropped: about ten frames. The kernel's buffer is before."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSocketOptions:
+    """How conversation sockets are opened."""
+
+    max_message: int = 16 * 1024 * 1024
+    tuned: bool = True
+    """TUNE_SOCKETS: 5 s handshake deadline and a heartbeat; off: the library's defaults."""
+    connect_s: float = 10.0
+    """Deadline of DNS, TCP and TLS together."""
+
+
+def tls_context() -> ssl.SSLContext:
+    """The system's trust store, or SSL_CERT_FILE; verification cannot be turned off."""
+    return ssl.create_default_context()
+
+
+class _Idle(asyncio.Protocol):
+    """Sits on a warm connection: nothing is expected but the end."""
+
+    def __init__(self) -> None:
+        self.lost = False
+
+    def data_received(self, data: bytes) -> None:
+        self.lost = True  # a host that speaks first is no WebSocket host
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+
+
+class _Warm:
+    """A warm connection of the lean dialer."""
+
+    def __init__(self, transport: asyncio.Transport, idle: _Idle, where: tuple[str, int, bool]) -> None:
+        self.transport: asyncio.Transport | None = transport
+        self.where = where
+        self._idle = idle
+
+    @property
+    def alive(self) -> bool:
+        return self.transport is not None and not self._idle.lost and not self.transport.is_closing()
+
+    def take(self) -> asyncio.Transport:
+        assert self.transport is not None
+        transport, self.transport = self.transport, None
+        return transport
+
+    def close(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+            self.transport = None
+
+
+def where_of(url: str) -> tuple[str, int, bool]:
+    """Host, port and whether TLS, of an http(s) or ws(s) URL."""
+    parts = urlsplit(url)
+    secure = parts.scheme in ("https", "wss")
+    return parts.hostname or "", parts.port or (443 if secure else 80), secure
+
+
+class LeanAgentDialer:
+    """`AgentDialer` on picows and aiofastnet."""
+
+    def __init__(self, options: AgentSocketOptions, tls: ssl.SSLContext | None = None) -> None:
+        self._options = options
+        self._tls = tls or tls_context()
+
+    async def warm(self, url: str) -> WarmConnection | None:
+        """See `AgentDialer.warm`."""
+        host, port, secure = where = where_of(url)
+        try:
+            async with asyncio.timeout(self._options.connect_s):
+                transport, idle = await aiofastnet.create_connection(
+                    asyncio.get_running_loop(), _Idle, host, port, ssl=self._tls if secure else None
+                )
+        except (OSError, TimeoutError) as error:
+            log.info("agent.warm_failed", host=host, error=str(error))
+            return None
+        return _Warm(transport, idle, where)
+
+    async def connect(self, url: str, listener: SocketListener, warm: WarmConnection | None = None) -> bool:
+        """See `AgentDialer.connect`."""
+        if isinstance(warm, _Warm) and warm.alive and warm.where == where_of(url):
+            try:
+                await self._upgrade(url, listener, warm.take())
+                return True
+            except (OSError, TimeoutError) as error:
+                # The host may drop an idle connection at any moment; nothing was said on it yet.
+                log.info("agent.warm_lost", error=str(error))
+        elif warm is not None:
+            warm.close()
+        await self._cold(url, listener)
+        return False
+
+    def _socket(self, listener: SocketListener) -> LeanSocket:
+        return LeanSocket(listener, max_message=self._options.max_message, write_limit=_WRITE_LIMIT)
+
+    @property
+    def _heartbeat(self) -> dict[str, Any]:
+        tuned = self._options.tuned
+        return {
+            "enable_auto_ping": tuned,
+            "auto_ping_idle_timeout": 5.0,
+            "auto_ping_reply_timeout": 5.0,
+            "auto_ping_strategy": WSAutoPingStrategy.PING_WHEN_IDLE,
+            "websocket_handshake_timeout": 5.0,
+        }
+
+    async def _upgrade(self, url: str, listener: SocketListener, transport: asyncio.Transport) -> None:
+        """Put the WebSocket protocol on a connection that is already there."""
+        parsed = parse_url(url)
+        protocol = WSProtocol(
+            host_port=parsed.netloc,
+            ws_path=parsed.resource_name,
+            is_client_side=True,
+            ws_listener_factory=lambda: self._socket(listener),
+            logger=_picows_log,
+            disconnect_on_exception=True,
+            enable_auto_pong=True,
+            max_frame_size=self._options.max_message,
+            extra_headers=None,
+            read_buffer_init_size=32 * 1024,
+            **self._heartbeat,
+        )
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        try:
+            await protocol.wait_until_handshake_complete()
+        except WSError as error:
+            raise _refusal(error) from None
+        if protocol.listener is None:
+            raise ConnectionResetError("the connection was closed before the upgrade was answered")
+
+    async def _cold(self, url: str, listener: SocketListener) -> None:
+        try:
+            async with asyncio.timeout(self._options.connect_s):
+                await ws_connect(
+                    lambda: self._socket(listener),
+                    url,
+                    ssl_context=self._tls,
+                    logger_name=_picows_log,
+                    max_frame_size=self._options.max_message,
+                    max_redirects=0,
+                    read_buffer_init_size=32 * 1024,
+                    **self._heartbeat,
+                )
+        except WSError as error:
+            raise _refusal(error) from None
+        except (OSError, TimeoutError, ValueError) as error:
+            raise unreachable(url, error) from None
+
+
+def refusal_of_status(status: int, words: str = "") -> AgentError:
+    """The upgrade was answered with something else than 101."""
+    cause = {401: HangupCause.AGENT_UNAUTHORIZED, 403: HangupCause.AGENT_UNAUTHORIZED, 429: HangupCause.AGENT_BUSY}
+    return AgentError(
+        "the agent's host did not open the conversation socket",
+        cause=cause.get(status, HangupCause.AGENT_ERROR),
+        details=f"HTTP {status}" if status else words,
+    )
+
+
+def unreachable(url: str, error: BaseException) -> AgentError:
+    """DNS, TCP, TLS or the deadline."""
+    host, port, _ = where_of(url)
+    words = str(error) or type(error).__name__
+    return AgentError(
+        f"the agent's host {host}:{port} could not be reached", cause=HangupCause.AGENT_UNREACHABLE, details=words
+    )
+
+
+def _refusal(error: WSError) -> AgentError:
+    response = getattr(error, "response", None)
+    return refusal_of_status(int(response.status) if response is not None else 0, str(error))

@@ -1,0 +1,133 @@
+"""Lean WebSocket legs on picows: a synchronous callback from the socket, no task, no queue, no copy.
+
+picows neither joins fragmented messages nor completes the close handshake, and it lends its buffer only
+for the time of a callback: all three are settled here, once, for both legs. Pages: RFC 6455 sections 5 and 7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, cast
+
+import structlog
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+
+from ..ports import SocketListener
+
+__all__ = ["CLOSE_WAIT_S", "LeanSocket"]
+
+_TEXT: Final = WSMsgType.TEXT
+_CONTINUATION: Final = WSMsgType.CONTINUATION
+_CLOSE: Final = WSMsgType.CLOSE
+_BINARY: Final = WSMsgType.BINARY
+
+CLOSE_WAIT_S: Final = 2.0
+"""How long the peer may take to answer our close frame."""
+
+log = structlog.get_logger(__name__)
+
+
+class LeanSocket(WSListener):
+    """A picows listener that feeds a `SocketListener`, and a `MessageSocket` to write to."""
+
+    def __init__(self, listener: SocketListener, *, max_message: int, write_limit: int) -> None:
+        super().__init__()
+        self._listener = listener
+        self._message = listener.message
+        self._max_message = max_message
+        self._write_limit = write_limit
+        self._transport: WSTransport | None = None
+        self._partial: bytearray | None = None
+        self._partial_is_text = True
+        self._close = (1006, "")
+        self._closing = False
+
+    # What picows calls
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        transport.underlying_transport.set_write_buffer_limits(high=self._write_limit)
+        self._listener.opened(self)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type is _TEXT and frame.fin and self._partial is None:
+            try:
+                self._message(frame.get_payload_as_bytes())
+            except Exception:
+                self._broken("message")
+        else:
+            self._other(transport, frame)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._transport = None
+        self._listener.closed(*self._close)
+
+    def pause_writing(self) -> None:
+        self._listener.paused(True)
+
+    def resume_writing(self) -> None:
+        self._listener.paused(False)
+
+    # MessageSocket
+
+    def send(self, message: bytes) -> None:
+        transport = self._transport
+        if transport is not None and not self._closing:
+            transport.send(_TEXT, message)
+
+    def close(self, code: int, reason: str) -> None:
+        transport = self._transport
+        if transport is None or self._closing:
+            return
+        self._closing = True
+        self._close = (code, reason)
+        # RFC 6455 section 5.5: a control frame holds 125 bytes, two of them the code.
+        transport.send_close(cast(WSCloseCode, code), reason.encode()[:123])
+        asyncio.get_running_loop().call_later(CLOSE_WAIT_S, self._give_up)
+
+    # The rest
+
+    def _give_up(self) -> None:
+        if self._transport is not None:
+            self._transport.disconnect(graceful=False)
+
+    def _other(self, transport: WSTransport, frame: WSFrame) -> None:
+        kind = frame.msg_type
+        if kind is _CLOSE:
+            self._closed_by_peer(transport, frame.get_payload_as_bytes())
+        elif kind is _BINARY and frame.fin and self._partial is None:
+            self._listener.binary()
+        elif kind in (_TEXT, _BINARY, _CONTINUATION):
+            self._fragment(frame)
+
+    def _fragment(self, frame: WSFrame) -> None:
+        """RFC 6455 section 5.4: a message in several frames."""
+        starts = frame.msg_type is not _CONTINUATION
+        if starts == (self._partial is not None):
+            self.close(1002, "fragment out of place")
+            return
+        if self._partial is None:
+            self._partial, self._partial_is_text = bytearray(), frame.msg_type is _TEXT
+        self._partial += frame.get_payload_as_bytes()
+        if len(self._partial) > self._max_message:
+            self.close(1009, "message too big")
+        elif frame.fin:
+            data, self._partial = bytes(self._partial), None
+            try:
+                self._listener.message(data) if self._partial_is_text else self._listener.binary()
+            except Exception:
+                self._broken("fragmented message")
+
+    def _closed_by_peer(self, transport: WSTransport, payload: bytes) -> None:
+        if not self._closing:
+            code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
+            self._close = (code, payload[2:].decode("utf-8", "replace"))
+            self._closing = True
+            # Echo the code; 1005 stands for "no code" and may not be sent (RFC 6455 section 7.4.1).
+            transport.send_close(cast(WSCloseCode, 1000 if code == 1005 else code))
+        transport.disconnect()
+
+    def _broken(self, what: str) -> None:
+        # A listener never raises; if one does, that is our mistake, and this call's alone.
+        log.exception("socket.listener_failed", what=what)
+        self.close(1011, "internal error")

@@ -1,0 +1,42 @@
+"""What a close of the agent's socket means: code and reason to a `HangupCause`.
+
+The table follows protocols/elevenlabs.md section 8. The reason decides before the code, because the
+codes are coarse and partly unconfirmed; both are kept in the call's `cause_detail`.
+"""
+
+from __future__ import annotations
+
+from ..terms import HangupCause
+
+__all__ = ["cause_of_close"]
+
+_BY_REASON: tuple[tuple[str, HangupCause], ...] = (
+    ("override for field", HangupCause.AGENT_OVERRIDE_DENIED),
+    ("override_error", HangupCause.AGENT_OVERRIDE_DENIED),
+    ("missing required dynamic variable", HangupCause.AGENT_VARIABLE_MISSING),
+    ("missing_dynamic_variable", HangupCause.AGENT_VARIABLE_MISSING),
+    ("quota", HangupCause.AGENT_QUOTA),
+    ("insufficient_credits", HangupCause.AGENT_QUOTA),
+    ("does not exist", HangupCause.AGENT_NOT_FOUND),
+    ("could not authorize", HangupCause.AGENT_UNAUTHORIZED),
+    ("concurrent", HangupCause.AGENT_BUSY),
+    ("max_duration_exceeded", HangupCause.DEADLINE),
+)
+
+_BY_CODE: dict[int, HangupCause] = {
+    1000: HangupCause.AGENT_ENDED,
+    1002: HangupCause.AGENT_ERROR,
+    1008: HangupCause.AGENT_ERROR,
+    1011: HangupCause.AGENT_ERROR,
+    3000: HangupCause.AGENT_UNAUTHORIZED,
+    3008: HangupCause.AGENT_BUSY,
+}
+
+
+def cause_of_close(code: int, reason: str) -> HangupCause:
+    """Why the agent's socket closed. No close frame at all is 1006: the connection broke off."""
+    lowered = reason.lower()
+    for words, cause in _BY_REASON:
+        if words in lowered:
+            return cause
+    return _BY_CODE.get(code, HangupCause.AGENT_LOST)

@@ -1,0 +1,94 @@
+"""The media path's two cuts: the payload out of one vendor's message, untouched, for the other's.
+
+A cut is taken only when the message has, byte for byte, the shape that live messages have
+(`protocols/corpus`: key order and spacing of all captured media). Anything else, however slightly
+odd, answers None and takes the typed parse in `twilio` or `elevenlabs`; both ways give the same
+payload, which is tested on the corpus and on fuzzed input. Nothing here decodes audio.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+__all__ = ["BASE64", "PhoneCut", "cut_agent_audio", "phone_cut"]
+
+BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+"""What may stand in a payload. No quote and no backslash: a payload can be cut and pasted between JSON texts."""
+
+PhoneCut = Callable[[bytes], bytes | None]
+
+# Twilio media, all captures: {"event":"media","sequenceNumber":"N","media":{"track":"inbound","chunk":"N",
+# "timestamp":"N","payload":"..."},"streamSid":"MZ..."}. The whole head is matched, not searched for, so that a
+# key of the same name elsewhere cannot pass for it.
+_PHONE_HEAD = re.compile(
+    rb'\{"event":"media","sequenceNumber":"\d{1,12}","media":\{"track":"inbound",'
+    rb'"chunk":"\d{1,12}","timestamp":"\d{1,12}","payload":"'
+).match
+
+# ElevenLabs audio, all captures: the payload object first, "type" last; after the payload comes the id, then
+# `is_final` (2026) or `alignment` (2025).
+_AGENT_HEAD: Final = b'{"audio_event":{"audio_base_64":"'
+_AGENT_HEAD_LEN: Final = len(_AGENT_HEAD)
+_AGENT_TAIL = re.compile(rb'","event_id":(\d{1,15})(?:,"is_final":(?:true|false))?\},"type":"audio"\}').fullmatch
+
+
+class _AudioEvent(msgspec.Struct):
+    audio_base_64: str
+    event_id: int
+
+
+class _Audio(msgspec.Struct):
+    type: str
+    audio_event: _AudioEvent
+
+
+_decode_tail = msgspec.json.Decoder(_Audio).decode
+
+
+def phone_cut(stream_sid: str) -> PhoneCut:
+    """The cut for one media stream: ``cut(message)`` is the payload of a live-shaped media message, or None.
+
+    The stream's own id is part of the expected tail, so a message of another stream is never cut.
+    """
+    tail = f'"}},"streamSid":"{stream_sid}"}}'.encode()
+    before_tail = -len(tail)
+
+    def cut(message: bytes) -> bytes | None:
+        head = _PHONE_HEAD(message)
+        if head is None or not message.endswith(tail):
+            return None
+        payload = message[head.end() : before_tail]
+        # Deleting all that may stand in base64 must leave nothing: this also refuses a message in which
+        # head and tail belong to different members.
+        return None if payload.translate(None, BASE64) else payload
+
+    return cut
+
+
+def cut_agent_audio(message: bytes) -> tuple[bytes, int] | None:
+    """Payload and ``event_id`` of a live-shaped audio message, or None.
+
+    Members that follow the payload other than the usual ones (`alignment`) are parsed without it:
+    the payload itself is never copied into a parser.
+    """
+    if not message.startswith(_AGENT_HEAD):
+        return None
+    end = message.find(b'"', _AGENT_HEAD_LEN)
+    payload = message[_AGENT_HEAD_LEN:end]
+    if end < 0 or payload.translate(None, BASE64):
+        return None
+    rest = message[end:]
+    if tail := _AGENT_TAIL(rest):
+        return payload, int(tail[1])
+    try:
+        parsed = _decode_tail(_AGENT_HEAD + rest)
+    except (msgspec.DecodeError, ValueError):
+        return None
+    # A second audio_base_64 further on would win in a parser and must not lose here.
+    if parsed.type != "audio" or parsed.audio_event.audio_base_64:
+        return None
+    return payload, parsed.audio_event.event_id
