@@ -23,7 +23,8 @@ HOW: dict[str, str] = {
     "Carrier playout": "From our write to the party's ear, the way to the carrier and back included.",
     "Answer to first word": "From the party's pick-up to the first agent audio heard.",
     "Barge-in stop": "From the party's first voiced frame over the agent to silence at the party's ear.",
-    "Bridge delay": "Every frame and chunk, both ways: from being read at one of our sockets to being written to the other.",
+    "Bridge delay": "Every frame and chunk, both ways: from being read at one of our sockets to being written "
+    "to the other.",
     "CPU per message": "CPU time of the whole server process between answer and end, divided by the media messages "
     "relayed both ways: it includes everything else the process did meanwhile.",
     "Percentiles": "p50, p95, p99 over all samples of the call, with their number n; never an average alone.",

@@ -155,13 +155,13 @@ def _lede(figures: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _call(call: CallReport, element: str) -> dict[str, Any]:
-    turns = [turn for turn in call.call.get("turns") or ()]
+    turns = list(call.call.get("turns") or ())
     falls = [
-        {"label": f"turn {row['turn']}", "parts": parts, "ms": sum(part.ms for part in parts)}
-        for row, parts in ((_row_head(turn, index), turn_parts(turn)) for index, turn in enumerate(turns, 1))
-        if parts
+        _fall(f"turn {_turn_number(turn, index)}", parts)
+        for index, turn in enumerate(turns, 1)
+        if (parts := turn_parts(turn))
     ]
-    columns = _stages([part for fall in falls for part in fall["parts"]])
+    columns = _stages([part for turn in turns for part in turn_parts(turn)])
     drawn = peaks(call.recording) if call.recording else {"step_ms": 5, "duration_ms": 0, "lanes": []}
     setup = setup_parts(call.call)
     return {
@@ -174,9 +174,7 @@ def _call(call: CallReport, element: str) -> dict[str, Any]:
         "audio": f"data:audio/wav;base64,{base64.b64encode(call.recording).decode()}" if call.recording else "",
         "duration_ms": drawn["duration_ms"],
         "lines": _lines(call),
-        "setup": {"label": "setup", "parts": setup, "ms": sum(part.ms for part in setup), "notes": ""}
-        if setup
-        else None,
+        "setup": _fall("setup", setup) if setup else None,
         "falls": falls,
         "legend": columns,
         "columns": columns,
@@ -217,8 +215,12 @@ def _stages(parts: Sequence[Part]) -> list[Part]:
     return [seen[key] for key in (*_STAGES, *sorted(set(seen) - set(_STAGES))) if key in seen]
 
 
-def _row_head(turn: Mapping[str, Any], index: int) -> dict[str, Any]:
-    return {"turn": turn.get("number", index)}
+def _fall(label: str, parts: Sequence[Part]) -> dict[str, Any]:
+    return {"label": label, "parts": parts, "ms": sum(part.ms for part in parts)}
+
+
+def _turn_number(turn: Mapping[str, Any], index: int) -> Any:
+    return turn.get("number", index)
 
 
 def _rows(call: CallReport, turns: Sequence[Mapping[str, Any]], columns: Sequence[Part]) -> list[dict[str, Any]]:
@@ -226,7 +228,7 @@ def _rows(call: CallReport, turns: Sequence[Mapping[str, Any]], columns: Sequenc
     rows = []
     for index, turn in enumerate(turns, 1):
         parts = {part.key: part.ms for part in turn_parts(turn)}
-        name = _row_head(turn, index)["turn"]
+        name = _turn_number(turn, index)
         rows.append(
             {
                 "turn": name,

@@ -86,9 +86,7 @@ def peaks(recording: bytes) -> dict[str, Any]:
     lanes = []
     for channel in range(channels):
         lane = samples[channel::channels]
-        tops = bytes(
-            min(255, max(max(lane[i : i + hop]), -min(lane[i : i + hop])) >> 7) for i in range(0, len(lane), hop)
-        )
+        tops = bytes(min(255, max(map(abs, lane[at : at + hop])) >> 7) for at in range(0, len(lane), hop))
         lanes.append(base64.b64encode(tops).decode())
     return {"step_ms": _PEAK_MS, "duration_ms": 1000 * len(samples) / channels / rate, "lanes": lanes}
 
