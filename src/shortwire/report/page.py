@@ -158,7 +158,7 @@ def _call(call: CallReport, element: str) -> dict[str, Any]:
     turns = list(call.call.get("turns") or ())
     falls = [
         _fall(f"turn {_turn_number(turn, index)}", parts)
-        for index, turn in enumerate(turns, 1)
+        for index, turn in enumerate(turns)
         if (parts := turn_parts(turn))
     ]
     columns = _stages([part for turn in turns for part in turn_parts(turn)])
@@ -220,19 +220,19 @@ def _fall(label: str, parts: Sequence[Part]) -> dict[str, Any]:
 
 
 def _turn_number(turn: Mapping[str, Any], index: int) -> Any:
-    return turn.get("number", index)
+    return turn.get("index", index)
 
 
 def _rows(call: CallReport, turns: Sequence[Mapping[str, Any]], columns: Sequence[Part]) -> list[dict[str, Any]]:
     heard = {gap.get("turn"): gap["ms"] for gap in call.gaps}
     rows = []
-    for index, turn in enumerate(turns, 1):
+    for index, turn in enumerate(turns):
         parts = {part.key: part.ms for part in turn_parts(turn)}
         name = _turn_number(turn, index)
         rows.append(
             {
                 "turn": name,
-                "text": turn.get("party_text") or "",
+                "text": turn.get("party") or ("(greeting)" if turn.get("kind") == "greeting" else ""),
                 "barge_in": bool(turn.get("barge_in")),
                 "stages": [number(parts.get(column.key)) for column in columns],
                 "live": number(turn.get("response_gap_ms")),

@@ -66,10 +66,10 @@ def turn_table(call: CallReport) -> Table:
     table.add_column("gap, live", justify="right", style="bold")
     if heard:
         table.add_column("gap, recording", justify="right")
-    for index, turn in enumerate(turns, 1):
-        name = turn.get("number", index)
+    for index, turn in enumerate(turns):
+        name = turn.get("index", index)
         parts = {part.key: part.ms for part in turn_parts(turn)}
-        said = Text(str(turn.get("party_text") or ""))
+        said = Text(str(turn.get("party") or ("(greeting)" if turn.get("kind") == "greeting" else "")))
         if turn.get("barge_in"):
             said.append(" [barge-in]", style="red")
         cells = [Text(number(parts.get(key))) for key in stages]

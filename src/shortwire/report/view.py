@@ -98,6 +98,8 @@ _TURN_STAGES = (
     ("playout", "Carrier playout", "playout_ms"),
 )
 
+_WHOLE_TURN_STAGES = (("generation", "Agent", "agent_ms"), *_TURN_STAGES[2:])
+
 _SETUP_STAGES = (
     ("carrier", "Media stream opens", "stream_ms"),
     ("connect", "Agent connects", "agent_ms"),
@@ -116,8 +118,13 @@ def _parts(stages: Sequence[tuple[str, str, str]], values: Mapping[str, Any]) ->
 
 
 def turn_parts(turn: Mapping[str, Any]) -> list[Part]:
-    """The stages of one response gap, in order. Empty when the turn was not answered."""
-    return _parts(_TURN_STAGES, turn)
+    """The stages of one response gap, in order. Empty for a greeting and when the gap could not be measured.
+
+    Without a transcript the agent's time cannot be split: it is one part then.
+    """
+    if turn.get("kind") == "greeting" or turn.get("response_gap_ms") is None:
+        return []
+    return _parts(_TURN_STAGES if turn.get("endpointing_ms") is not None else _WHOLE_TURN_STAGES, turn)
 
 
 def setup_parts(call: Mapping[str, Any]) -> list[Part]:
