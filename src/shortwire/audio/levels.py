@@ -1,0 +1,49 @@
+"""How loud a piece of mu-law audio is, cheaply enough for every frame of every call.
+
+The level is the mean of the samples' magnitudes in dB, not the mean of their power: it costs one table
+translation and one sum, a click or a half-filled frame does not pass for a loud one, and an edge inside a
+frame decides by which side fills more of it.
+"""
+
+from __future__ import annotations
+
+from math import log10
+
+from .mulaw import LINEAR
+
+__all__ = ["FLOOR_DB", "STEPS_PER_DB", "level", "level_db", "level_of_db", "peak_db"]
+
+FLOOR_DB = -66.0
+"""Level of digital silence: quieter samples (two steps of the codec) count as this."""
+STEPS_PER_DB = 2
+"""One step of `level` is half a decibel."""
+
+_FULL_SCALE = 32768.0
+
+
+def _steps(sample: int) -> int:
+    decibel = 20 * log10(max(abs(sample), 1) / _FULL_SCALE)
+    return max(0, round((decibel - FLOOR_DB) * STEPS_PER_DB))
+
+
+_STEPS = bytes(_steps(sample) for sample in LINEAR)
+
+
+def level(ulaw: bytes) -> float:
+    """Mean level in half decibels above `FLOOR_DB`; 0.0 for silence and for no audio at all. About 1 us a frame."""
+    return sum(ulaw.translate(_STEPS)) / len(ulaw) if ulaw else 0.0
+
+
+def level_db(ulaw: bytes) -> float:
+    """The same in dB relative to full scale. White noise reads 5.5 dB below its RMS, speech about 10 dB."""
+    return level(ulaw) / STEPS_PER_DB + FLOOR_DB
+
+
+def level_of_db(decibel: float) -> float:
+    """The step that a level in dB (relative to full scale) stands for."""
+    return (decibel - FLOOR_DB) * STEPS_PER_DB
+
+
+def peak_db(ulaw: bytes) -> float:
+    """Loudest sample, dB relative to full scale, not under `FLOOR_DB`."""
+    return max(ulaw.translate(_STEPS), default=0) / STEPS_PER_DB + FLOOR_DB
