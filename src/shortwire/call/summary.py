@@ -1,0 +1,193 @@
+"""Figures of a whole call: percentiles with their counts, and a histogram cheap enough for every message.
+
+Percentiles are by nearest rank: the smallest value that at least p percent of all values do not exceed, so
+every figure is one that really occurred. Sans-I/O; takes plain numbers. `call_summary` makes what is stored
+as a call's latencies and told as its summary event.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+__all__ = ["CallFigures", "Histogram", "call_summary", "distribution", "percentile", "percentiles", "round_trips"]
+
+PERCENTS = (50, 95, 99)
+
+
+def percentile(values: Sequence[float], percent: float) -> float | None:
+    """Nearest rank; None of nothing. `values` need not be sorted."""
+    if not values:
+        return None
+    return sorted(values)[_rank(percent, len(values)) - 1]
+
+
+def percentiles(values: Iterable[float], percents: Sequence[float] = PERCENTS) -> dict[str, float | None]:
+    """``{"p50": ..., "p95": ..., "p99": ...}``; None each if there are no values."""
+    ordered = sorted(values)
+    return {f"p{p:g}": ordered[_rank(p, len(ordered)) - 1] if ordered else None for p in percents}
+
+
+def distribution(values_ms: Iterable[float]) -> dict[str, float | int | None]:
+    """Milliseconds: ``p50_ms, p95_ms, p99_ms, max_ms, n``."""
+    ordered = sorted(values_ms)
+    found: dict[str, float | int | None] = {
+        f"{name}_ms": _rounded(value) for name, value in percentiles(ordered).items()
+    }
+    found["max_ms"] = _rounded(ordered[-1]) if ordered else None
+    found["n"] = len(ordered)
+    return found
+
+
+def round_trips(values_ms: Sequence[float]) -> dict[str, float | int | None]:
+    """The seed's figures ``avg_ms, min_ms, max_ms, n``, and percentiles, because an average alone hides the tail."""
+    found = distribution(values_ms)
+    found["avg_ms"] = _rounded(sum(values_ms) / len(values_ms)) if values_ms else None
+    found["min_ms"] = _rounded(min(values_ms)) if values_ms else None
+    return found
+
+
+def _rank(percent: float, count: int) -> int:
+    # The product of a percentage and a count is exact enough for a count below 10**13 once rounded to 9 digits;
+    # without it 0.95 * 20 lands above 19 and the rank one too high.
+    return min(count, max(1, ceil(round(percent * count / 100, 9))))
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
+
+
+# 32 buckets an octave: a bucket is at most 1/32 of its value wide and answers with its middle, so 1.6 % off at most.
+_SUB_BITS = 5
+_SUB = 1 << _SUB_BITS
+_SHIFTS = 31
+_MOST = (1 << (_SUB_BITS + 1 + _SHIFTS - 1)) - 1  # about 68 s in ns
+
+
+class Histogram:
+    """Durations in ns, 0 to 68 s, in log-linear buckets: 8 kB, a fraction of a microsecond to record.
+
+    Longer ones count as 68 s, negative ones as 0. Quantiles are by nearest rank, within 1.6 % of a real value.
+    """
+
+    __slots__ = ("_buckets", "max_ns")
+
+    def __init__(self) -> None:
+        self._buckets = array("Q", bytes(8 * (_SHIFTS + 1) * _SUB))
+        self.max_ns = 0
+        """The longest one, exactly."""
+
+    def record(self, ns: int) -> None:
+        if ns > self.max_ns:
+            self.max_ns = ns
+            ns = min(ns, _MOST)
+        elif ns < 0:
+            ns = 0
+        # The six highest bits of the number choose the bucket; their shift chooses the octave.
+        shift = ns.bit_length() - 6
+        if shift <= 0:
+            self._buckets[ns] += 1
+        else:
+            self._buckets[(shift << 5) + (ns >> shift)] += 1
+
+    @property
+    def n(self) -> int:
+        return sum(self._buckets)
+
+    def quantile_ns(self, percent: float) -> float | None:
+        """Nearest rank, the middle of its bucket and never above the maximum; None of nothing."""
+        count = self.n
+        if not count:
+            return None
+        rank = _rank(percent, count)
+        for index, here in enumerate(self._buckets):
+            rank -= here
+            if rank <= 0:
+                return min(_middle(index), float(self.max_ns))
+        raise AssertionError("ranks end with the last bucket")
+
+    def merge(self, other: Histogram) -> None:
+        """Add another one's values."""
+        for index, count in enumerate(other._buckets):
+            if count:
+                self._buckets[index] += count
+        self.max_ns = max(self.max_ns, other.max_ns)
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """Microseconds: ``p50_us, p95_us, p99_us, max_us, n``."""
+        found: dict[str, float | int | None] = {}
+        for percent in PERCENTS:
+            value = self.quantile_ns(percent)
+            found[f"p{percent}_us"] = None if value is None else round(value / 1000, 1)
+        count = self.n
+        found["max_us"] = round(self.max_ns / 1000, 1) if count else None
+        found["n"] = count
+        return found
+
+
+def _middle(index: int) -> float:
+    shift = (index >> _SUB_BITS) - 1
+    if shift <= 0:
+        return float(index)
+    low = (index - (shift << _SUB_BITS)) << shift
+    return low + ((1 << shift) - 1) / 2
+
+
+@dataclass(slots=True)
+class CallFigures:
+    """What a call's driver collected, plain numbers in ms."""
+
+    answer_to_first_word_ms: float | None = None
+    response_gaps_ms: list[float] = field(default_factory=list)
+    round_trips_ms: list[float] = field(default_factory=list)
+    barge_in_stops_ms: list[float] = field(default_factory=list)
+    talk_over_ms: float = 0.0
+    bridge_uplink: Histogram = field(default_factory=Histogram)
+    """Frame read from the phone to written to the agent."""
+    bridge_downlink: Histogram = field(default_factory=Histogram)
+    setup_ms: dict[str, float] = field(default_factory=dict)
+    """Named gaps of the set-up."""
+    api_ms: dict[str, list[float]] = field(default_factory=dict)
+    """Vendor calls by name."""
+    audio_messages: int = 0
+    """Agent audio messages received: the seed's "Total audio messages"."""
+    slow_path_messages: int = 0
+    """Media messages that could not be spliced; zero on live-shaped traffic."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Anything else that is counted (frames, dropped frames, marks); stored under its own name."""
+
+    def add_turn(self, turn: Mapping[str, Any]) -> None:
+        """Collect from one turn record (keys of `shortwire.call.turns.Turn`); round trips come by themselves."""
+        if turn.get("response_gap_ms") is not None:
+            self.response_gaps_ms.append(turn["response_gap_ms"])
+        if turn.get("stop_ms") is not None:
+            self.barge_in_stops_ms.append(turn["stop_ms"])
+        self.talk_over_ms += turn.get("talk_over_ms") or 0.0
+
+
+def call_summary(figures: CallFigures) -> dict[str, Any]:
+    """The `latencies` of a `CallRecord` and the data of its summary event.
+
+    JSON-able; None where nothing was measured.
+    """
+    both = Histogram()
+    both.merge(figures.bridge_uplink)
+    both.merge(figures.bridge_downlink)
+    return {
+        "answer_to_first_word_ms": _rounded(figures.answer_to_first_word_ms),
+        "response_gap": distribution(figures.response_gaps_ms),
+        "round_trip": round_trips(figures.round_trips_ms),
+        "barge_in_stop": distribution(figures.barge_in_stops_ms),
+        "talk_over_ms": round(figures.talk_over_ms, 2),
+        "bridge": both.as_dict(),
+        "bridge_uplink": figures.bridge_uplink.as_dict(),
+        "bridge_downlink": figures.bridge_downlink.as_dict(),
+        "setup_ms": {name: round(ms, 2) for name, ms in figures.setup_ms.items()},
+        "api": {name: distribution(values) for name, values in figures.api_ms.items()},
+        "audio_messages": figures.audio_messages,
+        "slow_path_messages": figures.slow_path_messages,
+        **figures.counts,
+    }
