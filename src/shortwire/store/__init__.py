@@ -1,1 +1,13 @@
-"""Persistence: one schema for SQLite and PostgreSQL, one writer thread."""
+"""Persistence: one schema for SQLite and PostgreSQL, one writer thread.
+
+`open_store` gives the durable store, `MemoryCallStore` its twin for tests. Both pass the same kit.
+"""
+
+from __future__ import annotations
+
+from .health import StoreHealth
+from .memory import MemoryCallStore
+from .opening import DATABASE_NAME, open_store
+from .sql import SqlCallStore, StoreTiming
+
+__all__ = ["DATABASE_NAME", "MemoryCallStore", "SqlCallStore", "StoreHealth", "StoreTiming", "open_store"]
