@@ -31,22 +31,20 @@ def percentiles(values: Iterable[float], percents: Sequence[float] = PERCENTS) -
     return {f"p{p:g}": ordered[_rank(p, len(ordered)) - 1] if ordered else None for p in percents}
 
 
-def distribution(values_ms: Iterable[float]) -> dict[str, float | int | None]:
-    """Milliseconds: ``p50_ms, p95_ms, p99_ms, max_ms, n``."""
-    ordered = sorted(values_ms)
-    found: dict[str, float | int | None] = {
-        f"{name}_ms": _rounded(value) for name, value in percentiles(ordered).items()
-    }
-    found["max_ms"] = _rounded(ordered[-1]) if ordered else None
+def distribution(values: Iterable[float]) -> dict[str, float | int | None]:
+    """``p50, p95, p99, max, n``, in the unit of the values; the unit belongs into the name it is stored under."""
+    ordered = sorted(values)
+    found: dict[str, float | int | None] = {name: _rounded(value) for name, value in percentiles(ordered).items()}
+    found["max"] = _rounded(ordered[-1]) if ordered else None
     found["n"] = len(ordered)
     return found
 
 
-def round_trips(values_ms: Sequence[float]) -> dict[str, float | int | None]:
-    """The seed's figures ``avg_ms, min_ms, max_ms, n``, and percentiles, because an average alone hides the tail."""
-    found = distribution(values_ms)
-    found["avg_ms"] = _rounded(sum(values_ms) / len(values_ms)) if values_ms else None
-    found["min_ms"] = _rounded(min(values_ms)) if values_ms else None
+def round_trips(values: Sequence[float]) -> dict[str, float | int | None]:
+    """The seed's figures ``avg, min, max, n``, and percentiles, because an average alone hides the tail."""
+    found = distribution(values)
+    found["avg"] = _rounded(sum(values) / len(values)) if values else None
+    found["min"] = _rounded(min(values)) if values else None
     return found
 
 
@@ -117,13 +115,13 @@ class Histogram:
         self.max_ns = max(self.max_ns, other.max_ns)
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """Microseconds: ``p50_us, p95_us, p99_us, max_us, n``."""
+        """In microseconds: ``p50, p95, p99, max, n``."""
         found: dict[str, float | int | None] = {}
         for percent in PERCENTS:
             value = self.quantile_ns(percent)
-            found[f"p{percent}_us"] = None if value is None else round(value / 1000, 1)
+            found[f"p{percent}"] = None if value is None else round(value / 1000, 1)
         count = self.n
-        found["max_us"] = round(self.max_ns / 1000, 1) if count else None
+        found["max"] = round(self.max_ns / 1000, 1) if count else None
         found["n"] = count
         return found
 
@@ -148,8 +146,8 @@ class CallFigures:
     bridge_uplink: Histogram = field(default_factory=Histogram)
     """Frame read from the phone to written to the agent."""
     bridge_downlink: Histogram = field(default_factory=Histogram)
-    setup_ms: dict[str, float] = field(default_factory=dict)
-    """Named gaps of the set-up."""
+    setup: dict[str, float] = field(default_factory=dict)
+    """Named gaps of the set-up in ms, names ending in ``_ms``: stream_ms, agent_ms, first_audio_ms, ..."""
     api_ms: dict[str, list[float]] = field(default_factory=dict)
     """Vendor calls by name."""
     audio_messages: int = 0
@@ -178,15 +176,15 @@ def call_summary(figures: CallFigures) -> dict[str, Any]:
     both.merge(figures.bridge_downlink)
     return {
         "answer_to_first_word_ms": _rounded(figures.answer_to_first_word_ms),
-        "response_gap": distribution(figures.response_gaps_ms),
-        "round_trip": round_trips(figures.round_trips_ms),
-        "barge_in_stop": distribution(figures.barge_in_stops_ms),
+        "response_gap_ms": distribution(figures.response_gaps_ms),
+        "round_trip_ms": round_trips(figures.round_trips_ms),
+        "barge_in_stop_ms": distribution(figures.barge_in_stops_ms),
         "talk_over_ms": round(figures.talk_over_ms, 2),
-        "bridge": both.as_dict(),
-        "bridge_uplink": figures.bridge_uplink.as_dict(),
-        "bridge_downlink": figures.bridge_downlink.as_dict(),
-        "setup_ms": {name: round(ms, 2) for name, ms in figures.setup_ms.items()},
-        "api": {name: distribution(values) for name, values in figures.api_ms.items()},
+        "bridge_us": both.as_dict(),
+        "bridge_uplink_us": figures.bridge_uplink.as_dict(),
+        "bridge_downlink_us": figures.bridge_downlink.as_dict(),
+        "setup": {name: round(ms, 2) for name, ms in figures.setup.items()},
+        "api_ms": {name: distribution(values) for name, values in figures.api_ms.items()},
         "audio_messages": figures.audio_messages,
         "slow_path_messages": figures.slow_path_messages,
         **figures.counts,
