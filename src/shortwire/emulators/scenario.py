@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 __all__ = ["AgentScript", "PartyScript", "Reply", "Say", "Scenario", "ScenarioError", "load"]
 
@@ -20,6 +20,11 @@ When = Literal["agent_silent", "agent_speaking", "answered"]
 
 class ScenarioError(ValueError):
     """The file cannot be played; the text says which key and what may stand there."""
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ScenarioError(f"{name} must be one of {', '.join(allowed)}: {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,15 @@ class Say:
     digits: str = ""
     """DTMF to press instead of speaking."""
 
+    def __post_init__(self) -> None:
+        _one_of("when", self.when, get_args(When))
+        if not self.text and not self.digits:
+            raise ScenarioError("a say needs text or digits")
+        if self.delay_ms < 0:
+            raise ScenarioError(f"delay_ms must not be negative: {self.delay_ms}")
+        if strangers := set(self.digits) - set("0123456789*#ABCDwW"):
+            raise ScenarioError(f"digits: not on a telephone's keypad: {''.join(sorted(strangers))}")
+
 
 @dataclass(frozen=True, slots=True)
 class PartyScript:
@@ -48,6 +62,11 @@ class PartyScript:
     voice: str = "party"
     noise_db: float | None = None
     """Background noise, dB below the speech; None: a digitally silent line."""
+
+    def __post_init__(self) -> None:
+        _one_of("outcome", self.outcome, get_args(Outcome))
+        if self.ring_s < 0:
+            raise ScenarioError(f"ring_s must not be negative: {self.ring_s}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +110,7 @@ def _build(kind: type[T], table: Mapping[str, Any], where: str) -> T:
         raise ScenarioError(f"{where}: unknown key {strangers[0]!r}; known: {', '.join(sorted(known))}")
     try:
         return kind(**table)
-    except TypeError as error:
+    except (TypeError, ScenarioError) as error:
         raise ScenarioError(f"{where}: {error}") from None
 
 

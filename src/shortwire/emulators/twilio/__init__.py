@@ -1,0 +1,26 @@
+"""The Twilio emulator: an account with numbers, a party that speaks, and a line whose both ends are recorded.
+
+Shares no code with the product; talks to it only as Twilio does. ``python -m shortwire.emulators.twilio --help``
+"""
+
+from __future__ import annotations
+
+from ..scenario import PartyScript, Say
+from .call import Call
+from .config import Choices, OwnedNumber, TwilioConfig, WebhookManners
+from .control import describe
+from .ledger import Ledger
+from .server import TwilioEmulator
+
+__all__ = [
+    "Call",
+    "Choices",
+    "Ledger",
+    "OwnedNumber",
+    "PartyScript",
+    "Say",
+    "TwilioConfig",
+    "TwilioEmulator",
+    "WebhookManners",
+    "describe",
+]

@@ -1,0 +1,213 @@
+"""The account's switch: its calls, the queue that lets them out one by one, and what all calls share.
+
+Starts no server. Tasks it spawns are its own; a mistake in one is logged and written to the ledger, never lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+import aiohttp
+
+from ..scenario import PartyScript
+from .call import Call
+from .config import OwnedNumber, TwilioConfig
+from .ledger import Ledger
+from .party import Detector, Party
+from .program import Source
+from .refusals import Refusal
+
+__all__ = ["Exchange", "Speak"]
+
+Speak = Callable[[str, str], bytes]
+"""Text and voice to mu-law; may be slow, is called in a thread."""
+
+_log = logging.getLogger("shortwire.emulators.twilio")
+_MAX_QUEUE_MS = 24 * 3600 * 1000
+
+
+def _default_speak(text: str, voice: str) -> bytes:
+    from ..speech import speak
+
+    return speak(text, voice)
+
+
+def _default_detector() -> Detector:
+    from ..voice_activity import VoiceActivity
+
+    return VoiceActivity()
+
+
+class Exchange:
+    """Between `open` and `close` it places calls."""
+
+    def __init__(self, config: TwilioConfig, speak: Speak | None, detector: Callable[[], Detector] | None) -> None:
+        self.config = config
+        self.ledger = Ledger()
+        self.calls: dict[str, Call] = {}
+        self._speak = speak or _default_speak
+        self._detector = detector or _default_detector
+        self._voices: dict[tuple[str, str], bytes] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lives: dict[str, asyncio.Task[None]] = {}
+        self._next_slot_s = 0.0
+        self._created = 0
+        self._web: aiohttp.TCPConnector | None = None
+        self._stream_session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        context = ssl.create_default_context(cafile=self.config.webhooks.ca_file)
+        keep_alive = self.config.webhooks.keep_alive
+        self._web = aiohttp.TCPConnector(limit=0, ssl=context, force_close=not keep_alive)
+        self._stream_session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=context, force_close=True),
+            skip_auto_headers=["Accept"],
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def close(self) -> None:
+        await self.hang_up_all()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for call in self.calls.values():
+            await call.webhooks.close()
+        if self._stream_session is not None:
+            await self._stream_session.close()
+        if self._web is not None:
+            await self._web.close()
+
+    async def hang_up_all(self) -> None:
+        """End every call and wait until its life is over."""
+        for call in self.calls.values():
+            call.hang_up("emulator")
+        if self._lives:
+            await asyncio.wait(set(self._lives.values()), timeout=5)
+
+    async def reset(self) -> None:
+        """Forget everything: calls, ledger, queue."""
+        await self.hang_up_all()
+        for call in list(self.calls.values()):
+            try:
+                await asyncio.wait_for(call.finished.wait(), 2)
+            except TimeoutError:
+                await call.webhooks.close()
+        self.calls.clear()
+        self.ledger.clear()
+        self._next_slot_s = 0.0
+
+    def connector(self) -> aiohttp.BaseConnector:
+        assert self._web is not None, "the emulator is not started"
+        return self._web
+
+    @property
+    def stream_session(self) -> aiohttp.ClientSession:
+        assert self._stream_session is not None, "the emulator is not started"
+        return self._stream_session
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def prepare_party(self, script: PartyScript, dice: random.Random) -> asyncio.Task[Party]:
+        """While it rings: what the party will say is spoken in a thread."""
+        return asyncio.get_running_loop().create_task(self._prepare_party(script, dice))
+
+    def place(self, fields: Mapping[str, str], events: Sequence[str]) -> Call:
+        """An outbound call that was checked. Raises `Refusal` when the queue is full."""
+        queue_ms = self._take_slot()
+        to = fields["To"]
+        call = self._new_call(to, fields["From"], "outbound-api", self.config.parties.get(to, self.config.scenario))
+        call.fields = dict(fields)
+        call.queue_ms = queue_ms
+        call.status_callback = (
+            fields.get("StatusCallback", ""),
+            fields.get("StatusCallbackMethod", "POST"),
+            frozenset(events or ("completed",)),
+        )
+        if "TimeLimit" in fields:
+            call.set_time_limit(int(fields["TimeLimit"]))
+        self._note_not_imitated(call, fields)
+        source = Source(
+            url=fields.get("Url", ""),
+            method=fields.get("Method", "POST"),
+            text=None if "Url" in fields else fields.get("Twiml", ""),
+            fallback_url=fields.get("FallbackUrl", ""),
+            fallback_method=fields.get("FallbackMethod", "POST"),
+        )
+        self._live(call, call.run_outbound(source, int(fields.get("Timeout", "60"))))
+        return call
+
+    def receive(self, to: str, sender: str, script: PartyScript | None) -> Call:
+        """Somebody calls one of our numbers. Raises `ValueError` with what to change."""
+        number = self.config.numbers.get(to)
+        if number is None:
+            raise ValueError(f"{to} is not a number of this account; it has {', '.join(self.config.numbers) or 'none'}")
+        if not number.voice_url:
+            raise ValueError(f"{to} has no voice_url: set one, or start with --voice-url")
+        script = script or number.script or self.config.parties.get(sender, self.config.scenario)
+        call = self._new_call(to, sender, "inbound", script)
+        call.status_callback = (number.status_callback, number.status_callback_method, frozenset({"completed"}))
+        self._live(call, call.run_inbound(_source_of(number)))
+        return call
+
+    def _new_call(self, to: str, sender: str, direction: str, script: PartyScript) -> Call:
+        self._created += 1
+        call = Call(self, to=to, sender=sender, direction=direction, script=script, number=self._created)
+        self.calls[call.sid] = call
+        return call
+
+    def _live(self, call: Call, life: Coroutine[Any, Any, None]) -> None:
+        task = self.spawn(life, call.sid)
+        self._lives[call.sid] = task
+        task.add_done_callback(lambda _: self._lives.pop(call.sid, None))
+
+    def _take_slot(self) -> int:
+        """Milliseconds until the account's rate lets this call out."""
+        if self.config.calls_per_second <= 0:
+            return 0
+        now_s = time.monotonic()
+        slot_s = max(now_s, self._next_slot_s)
+        wait_ms = round((slot_s - now_s) * 1000)
+        if wait_ms > _MAX_QUEUE_MS:
+            raise Refusal.queue_full()
+        self._next_slot_s = slot_s + 1 / self.config.calls_per_second
+        return wait_ms
+
+    def _note_not_imitated(self, call: Call, fields: Mapping[str, str]) -> None:
+        for name in ("MachineDetection", "Record", "SendDigits", "Byoc", "CallToken", "Passports"):
+            if fields.get(name, "").lower() not in {"", "false"}:
+                self.ledger.add("not_imitated", call.sid, what=f"the field {name}", value=fields[name])
+
+    async def _prepare_party(self, script: PartyScript, dice: random.Random) -> Party:
+        audio = {say.text: await self._spoken(say.text, script.voice) for say in script.says if say.text}
+        return Party(script, audio, self._detector(), dice)
+
+    async def _spoken(self, text: str, voice: str) -> bytes:
+        key = (text, voice)
+        if key not in self._voices:
+            self._voices[key] = await asyncio.to_thread(self._speak, text, voice)
+        return self._voices[key]
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("mistake in the emulator: %s", task.get_name(), exc_info=error)
+            self.ledger.add("emulator_error", task=task.get_name(), error=repr(error))
+
+
+def _source_of(number: OwnedNumber) -> Source:
+    return Source(
+        url=number.voice_url,
+        method=number.voice_method,
+        fallback_url=number.fallback_url,
+        fallback_method=number.fallback_method,
+    )

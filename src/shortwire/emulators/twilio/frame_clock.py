@@ -1,0 +1,100 @@
+"""A steady 20 ms clock: tick k is due at start + 20 ms * (k + 1), whatever happened to the ticks before.
+
+On Linux a timerfd wakes the loop, because loop timers are rounded to milliseconds; elsewhere `call_at`.
+A loop that was busy gets the ticks it missed at once, as a real line would deliver them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import struct
+import sys
+import time
+from collections.abc import Callable
+
+__all__ = ["FrameClock"]
+
+FRAME_NS = 20_000_000
+_CLOCK_MONOTONIC = 1
+_TFD_TIMER_ABSTIME = 1
+
+
+class FrameClock:
+    """Calls `tick(k)` until `stop`. A tick that raises stops the clock and reaches the loop's handler."""
+
+    def __init__(self, start_ns: int, tick: Callable[[int], None]) -> None:
+        self.start_ns = start_ns
+        self.latest_ns = 0
+        """How late the latest tick of all was."""
+        self._tick = tick
+        self._count = 0
+        self._fd = -1
+        self._handle: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._stopped = False
+        if sys.platform == "linux":
+            self._fd = _timer_fd(start_ns + FRAME_NS)
+        if self._fd >= 0:
+            try:
+                self._loop.add_reader(self._fd, self._wake)
+            except NotImplementedError:
+                os.close(self._fd)
+                self._fd = -1
+        if self._fd < 0:
+            self._arm()
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _arm(self) -> None:
+        due_ns = self.start_ns + (self._count + 1) * FRAME_NS
+        delay_s = max(0.0, (due_ns - time.monotonic_ns()) / 1e9)
+        self._handle = self._loop.call_later(delay_s, self._wake)
+
+    def _wake(self) -> None:
+        if self._fd >= 0:
+            with contextlib.suppress(BlockingIOError):  # the expiry was read by an earlier wake-up
+                os.read(self._fd, 8)
+        try:
+            self._run_due()
+        except BaseException:
+            self.stop()
+            raise
+        if not self._stopped and self._fd < 0:
+            self._arm()
+
+    def _run_due(self) -> None:
+        while not self._stopped:
+            late_ns = time.monotonic_ns() - self.start_ns - (self._count + 1) * FRAME_NS
+            if late_ns < 0:
+                return
+            self.latest_ns = max(self.latest_ns, late_ns)
+            count = self._count
+            self._count += 1
+            self._tick(count)
+
+
+def _timer_fd(first_ns: int) -> int:
+    """A timerfd that expires at `first_ns` and every 20 ms after it; -1 where the system has none."""
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        fd: int = libc.timerfd_create(_CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, AttributeError):
+        return -1
+    if fd < 0:
+        return -1
+    spec = struct.pack("@4l", 0, FRAME_NS, *divmod(first_ns, 1_000_000_000))
+    if libc.timerfd_settime(fd, _TFD_TIMER_ABSTIME, ctypes.c_char_p(spec), None) != 0:
+        os.close(fd)
+        return -1
+    return fd

@@ -1,0 +1,71 @@
+"""The errors of the REST API (page "api/errors" and the observed texts), one function per refusal."""
+
+from __future__ import annotations
+
+__all__ = ["Refusal"]
+
+
+class Refusal(Exception):
+    """An HTTP answer with the vendor's error body."""
+
+    def __init__(self, code: int, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+
+    def body(self) -> dict[str, object]:
+        return {
+            "code": self.code,
+            "message": self.message,
+            "more_info": f"https://www.twilio.com/docs/errors/{self.code}",
+            "status": self.status,
+        }
+
+    @classmethod
+    def unauthenticated(cls) -> Refusal:
+        return cls(20003, "Authenticate", 401)
+
+    @classmethod
+    def not_found(cls, path: str) -> Refusal:
+        return cls(20404, f"The requested resource {path} was not found", 404)
+
+    @classmethod
+    def bad_field(cls, message: str) -> Refusal:
+        return cls(21200, message)
+
+    @classmethod
+    def bad_url(cls, name: str, url: str) -> Refusal:
+        return cls(21205, f"{name} is not a valid URL: {url}")
+
+    @classmethod
+    def not_owned(cls, number: str) -> Refusal:
+        return cls(
+            21210,
+            f"The source phone number provided, {number}, is not yet verified for your account. You may only make "
+            "calls from phone numbers that you've verified or purchased from Twilio.",
+        )
+
+    @classmethod
+    def bad_to(cls, code: int, number: str) -> Refusal:
+        return cls(code, f"The phone number you are attempting to call, {number}, is not valid.")
+
+    @classmethod
+    def bad_from(cls, number: str) -> Refusal:
+        return cls(21212, f"From is not a valid phone number: {number}")
+
+    @classmethod
+    def not_permitted(cls, number: str) -> Refusal:
+        return cls(
+            21215,
+            f"Account not authorized to call {number}. Perhaps you need to enable some international permissions: "
+            "https://www.twilio.com/console/voice/calls/geo-permissions/low-risk",
+        )
+
+    @classmethod
+    def not_in_progress(cls) -> Refusal:
+        return cls(21220, "Call is not in-progress. Cannot redirect.")
+
+    @classmethod
+    def queue_full(cls) -> Refusal:
+        return cls(22005, "The call queue of this account holds more than 24 hours of calls.")
