@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "FRAME_MS",
     "Exchange",
     "Interruption",
     "Samples",
@@ -32,7 +33,7 @@ __all__ = [
 Samples = NDArray[np.int16]
 Who = Literal["party", "agent"]
 
-_HOP_MS = 20
+FRAME_MS = 20
 """A telephone frame: what is said and heard begins and ends with one."""
 _FLOOR_DB = -41.0
 """Below this (dB of full scale, RMS of a frame) nobody calls it speech on a telephone."""
@@ -88,14 +89,16 @@ def read_stereo(data: bytes) -> tuple[Samples, Samples, int]:
     return samples[:, 0].copy(), samples[:, 1].copy(), rate
 
 
-def speech(samples: Samples, who: Who, *, rate: int = 8000, join_ms: int = 400, shortest_ms: int = 60) -> list[Span]:
+def speech(
+    samples: Samples, who: Who, *, rate: int = 8000, hop_ms: int = FRAME_MS, join_ms: int = 400, shortest_ms: int = 60
+) -> list[Span]:
     """Where somebody speaks.
 
-    Frames louder than the floor, joined over pauses of up to `join_ms` (a breath, a comma), bursts shorter than
-    `shortest_ms` left out. The edges are those of the audible frames, not of a smoothed decision: a hang-over
+    Frames (of `hop_ms`) louder than the floor, joined over pauses of up to `join_ms` (a breath, a comma), bursts
+    shorter than `shortest_ms` left out. The edges are those of audible frames, not of a smoothed decision: a hang-over
     would be added to every response gap.
     """
-    hop = rate * _HOP_MS // 1000
+    hop = rate * hop_ms // 1000
     count = len(samples) // hop
     if count == 0:
         return []
@@ -103,11 +106,11 @@ def speech(samples: Samples, who: Who, *, rate: int = 8000, join_ms: int = 400, 
     loud = np.flatnonzero(energy > (32768.0 * 10 ** (_FLOOR_DB / 20)) ** 2)
     spans: list[Span] = []
     for index in loud:
-        start = float(index * _HOP_MS)
+        start = float(index * hop_ms)
         if spans and start - spans[-1].end_ms <= join_ms:
-            spans[-1] = replace(spans[-1], end_ms=start + _HOP_MS)
+            spans[-1] = replace(spans[-1], end_ms=start + hop_ms)
         else:
-            spans.append(Span(who, start, start + _HOP_MS))
+            spans.append(Span(who, start, start + hop_ms))
     return [span for span in spans if span.ms >= shortest_ms]
 
 

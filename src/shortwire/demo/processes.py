@@ -44,7 +44,7 @@ def cpu_ns(pid: int) -> int:
                 total += int((task / "schedstat").read_text().split()[0])
         return total
     try:
-        import psutil
+        import psutil  # type: ignore[import-untyped]
     except ImportError:
         return 0
     with contextlib.suppress(psutil.Error):
