@@ -1,0 +1,83 @@
+"""`shortwire serve`: settings from flags over environment over file, then the server.
+
+Secrets have no flags: a process list is readable by everybody on the machine.
+"""
+
+# ruff: noqa: PLR0917 - a command's parameters are its options; typer calls it by keyword
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+__all__ = ["run_on_fast_loop", "serve"]
+
+Toggle = bool | None
+_GROUP = "unset: the profile's side; see docs/reference/settings.md"
+
+
+def serve(
+    profile: Annotated[
+        Literal["optimized", "baseline"] | None, typer.Option(help="Which server to be [SHORTWIRE_PROFILE].")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="8001 optimized, 8000 baseline; 0: a free one.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
+    server_url: Annotated[str | None, typer.Option(help="Public https address of this server.")] = None,
+    tunnel: Annotated[
+        Literal["ngrok"] | None, typer.Option(help="Open a tunnel and use its address as SERVER_URL.")
+    ] = None,
+    env_file: Annotated[Path | None, typer.Option(help="Settings file instead of ./.env.")] = None,
+    allowed_countries: Annotated[str | None, typer.Option(help="Countries that may be dialled, such as US,CA.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Directory of database and tapes.")] = None,
+    tape: Annotated[Toggle, typer.Option("--tape/--no-tape", help="Write a tape of each call.")] = None,
+    prewarm: Annotated[
+        Literal["off", "signed-url", "tls", "conversation"] | None,
+        typer.Option(help="What is made while it rings."),
+    ] = None,
+    disable_websocket_compression: Annotated[
+        Toggle, typer.Option("--disable-websocket-compression/--no-disable-websocket-compression", help=_GROUP)
+    ] = None,
+    increase_max_payload: Annotated[Toggle, typer.Option("--increase-max-payload/--no-increase-max-payload")] = None,
+    optimize_audio_parsing: Annotated[
+        Toggle, typer.Option("--optimize-audio-parsing/--no-optimize-audio-parsing")
+    ] = None,
+    latency_logging: Annotated[Toggle, typer.Option("--latency-logging/--no-latency-logging")] = None,
+    low_latency_mode: Annotated[Toggle, typer.Option("--low-latency-mode/--no-low-latency-mode")] = None,
+    inline_twiml: Annotated[Toggle, typer.Option("--inline-twiml/--no-inline-twiml")] = None,
+    tune_sockets: Annotated[Toggle, typer.Option("--tune-sockets/--no-tune-sockets")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+) -> None:
+    """Run the server: HTTP and media on one port."""
+    overrides = dict(locals())
+    env_file = overrides.pop("env_file")
+    for name in ("profile", "port", "host", "tunnel", "data_dir", "tape"):
+        overrides[f"shortwire_{name}"] = overrides.pop(name)
+    from ..settings import load_settings
+
+    settings = load_settings(overrides, env_file=env_file)
+    print("Shortwire")
+    for label, text in settings.banner():
+        print(f"  {label:<18} {text}")
+    for warning in settings.warnings:
+        print(f"shortwire: warning: {warning}", file=sys.stderr)
+    sys.stdout.flush()
+    from ..app import serve as serve_app
+
+    raise typer.Exit(run_on_fast_loop(serve_app(settings)))
+
+
+def run_on_fast_loop(main: Coroutine[Any, Any, int]) -> int:
+    """Run on uvloop (winloop on Windows), or on the standard loop, said aloud."""
+    name = "winloop" if sys.platform == "win32" else "uvloop"
+    try:
+        runner = importlib.import_module(name).run
+    except ImportError:
+        print(f"shortwire: warning: {name} is not installed; the standard event loop is slower", file=sys.stderr)
+        runner = asyncio.run
+    return int(runner(main) or 0)
