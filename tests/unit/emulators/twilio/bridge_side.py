@@ -84,7 +84,7 @@ class Stream:
 
     async def until(self, check: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
-            while not check():
+            while not check():  # noqa: ASYNC110  any fact may be waited for
                 await asyncio.sleep(0.005)
 
 
