@@ -92,7 +92,7 @@ class Stage:
         key = secrets.token_urlsafe(24)
         self._server = await self._start(
             f"the {self.profile} server",
-            ["-m", "shortwire.cli", "serve", "--profile", self.profile],
+            ["-c", "from shortwire.cli import main; main()", "serve", "--profile", self.profile],
             self._settings(port, key),
             self._on_server_line,
         )

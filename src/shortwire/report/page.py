@@ -163,7 +163,7 @@ def _call(call: CallReport, element: str) -> dict[str, Any]:
     ]
     columns = _stages([part for turn in turns for part in turn_parts(turn)])
     drawn = peaks(call.recording) if call.recording else {"step_ms": 5, "duration_ms": 0, "lanes": []}
-    setup = setup_parts(call.call)
+    setup = setup_parts(call)
     return {
         "id": element,
         "profile": call.profile,
@@ -282,7 +282,8 @@ def _told(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _outcome(call: Mapping[str, Any]) -> str:
     parts = [str(call.get("state") or "unknown")]
     if cause := call.get("cause"):
-        parts.append(str(cause).replace("_", " "))
+        slug = cause.get("slug") if isinstance(cause, Mapping) else cause
+        parts.append(str(slug).replace("_", " "))
     if disposition := call.get("disposition"):
         parts.append(str(disposition).replace("_", " "))
     return " · ".join(parts)

@@ -85,7 +85,7 @@ def turn_table(call: CallReport) -> Table:
 
 def setup_table(calls: Sequence[CallReport]) -> Table | None:
     """The stages from the answer to the first word, a column per call; None when nobody measured them."""
-    setups = {call.profile: setup_parts(call.call) for call in calls}
+    setups = {call.profile: setup_parts(call) for call in calls}
     stages = {part.key: part.label for parts in setups.values() for part in parts}
     if not stages:
         return None

@@ -49,6 +49,8 @@ class CallReport:
     """at_ms, silent_ms, ms."""
     checks: Sequence[Mapping[str, Any]] = ()
     """name, passed, text."""
+    setup: Sequence[Part] = ()
+    """From the answer to the first word, as measured outside the product."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +102,6 @@ _TURN_STAGES = (
 
 _WHOLE_TURN_STAGES = (("generation", "Agent", "agent_ms"), *_TURN_STAGES[2:])
 
-_SETUP_STAGES = (
-    ("carrier", "Media stream opens", "stream_ms"),
-    ("connect", "Agent connects", "agent_ms"),
-    ("generation", "Agent's first audio", "first_audio_ms"),
-    ("bridge", "Bridge", "bridge_ms"),
-    ("playout", "Carrier playout", "playout_ms"),
-)
-
 
 def _parts(stages: Sequence[tuple[str, str, str]], values: Mapping[str, Any]) -> list[Part]:
     return [
@@ -127,11 +121,9 @@ def turn_parts(turn: Mapping[str, Any]) -> list[Part]:
     return _parts(_TURN_STAGES if turn.get("endpointing_ms") is not None else _WHOLE_TURN_STAGES, turn)
 
 
-def setup_parts(call: Mapping[str, Any]) -> list[Part]:
-    """The stages between the answer and the first word, in order."""
-    latencies = call.get("latencies") or {}
-    setup = latencies.get("setup") if isinstance(latencies, Mapping) else None
-    return _parts(_SETUP_STAGES, setup) if isinstance(setup, Mapping) else []
+def setup_parts(call: CallReport) -> list[Part]:
+    """The stages between the answer and the first word, in order; empty when nobody measured them."""
+    return list(call.setup)
 
 
 def number(value: float | None) -> str:
