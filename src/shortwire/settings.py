@@ -161,6 +161,8 @@ class Settings(BaseSettings):
     @classmethod
     def _is_one_word(cls, value: SecretStr | None) -> SecretStr | None:
         text = value.get_secret_value() if value else ""
+        if text.endswith("..."):
+            raise ValueError("is still the placeholder of the example")
         if not text.isascii() or re.search(r"[\s\x00-\x20\x7f]", text):
             raise ValueError(
                 "holds a blank or a character outside ASCII; it was probably copied with something around it"
@@ -392,13 +394,13 @@ def _stranger_warnings(names: Mapping[str, str]) -> list[str]:
     known = {name.upper() for name in Settings.model_fields} | _OTHER_NAMES
     warnings = []
     for name in sorted(n for n in names if n.startswith("SHORTWIRE_") and n not in known):
-        near = difflib.get_close_matches(name, known, n=1)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
         warnings.append(f"{name} is not a setting and does nothing" + (f"; did you mean {near[0]}?" if near else ""))
     return warnings
 
 
 def _edge_warnings(settings: Settings) -> list[str]:
-    given = [name for name in ("twilio_edge", "twilio_region") if getattr(settings, name)]
+    given = [name.upper() for name in ("twilio_edge", "twilio_region") if getattr(settings, name)]
     if not given or settings.twilio_api_base_url == TWILIO_API:
         return []
-    return [f"{' and '.join(given).upper()} ignored: TWILIO_API_BASE_URL already names the host"]
+    return [f"{' and '.join(given)} ignored: TWILIO_API_BASE_URL already names the host"]
