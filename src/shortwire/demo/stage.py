@@ -27,7 +27,19 @@ __all__ = ["Played", "Stage"]
 
 _START_S = 30.0
 _CALL_S = 90.0
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+_INHERITED = (
+    "PATH",
+    "PYTHONPATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "TEMP",
+    "TMP",
+    "SYSTEMROOT",
+    "LD_LIBRARY_PATH",
+    "VIRTUAL_ENV",
+)
 """All the children see of our environment: somebody's real keys must not reach a demonstration."""
 
 

@@ -160,7 +160,7 @@ def test_parts_of_a_gap_add_up_to_it() -> None:
 
 def test_without_a_transcript_the_agents_time_is_one_part() -> None:
     whole = {**turn(1, 1100), "endpointing_ms": None, "generation_ms": None, "agent_ms": 900.0}
-    assert [(part.label, part.ms) for part in turn_parts(whole)][0] == ("Agent", 900.0)
+    assert next((part.label, part.ms) for part in turn_parts(whole)) == ("Agent", 900.0)
     assert sum(part.ms for part in turn_parts(whole)) == pytest.approx(1100)
 
 
