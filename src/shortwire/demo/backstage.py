@@ -122,13 +122,11 @@ async def _serve() -> None:
 
 
 def main() -> None:
-    """Run until standard input ends (or SIGTERM ends the process: nothing here outlives it)."""
-    try:
-        import uvloop
-    except ImportError:  # Windows
-        asyncio.run(_serve())
-    else:
-        uvloop.run(_serve())
+    """Run until standard input ends (or SIGTERM ends the process: nothing here outlives it).
+
+    On the standard loop: the vendors must not share the event loop's implementation with the product either.
+    """
+    asyncio.run(_serve())
 
 
 if __name__ == "__main__":
