@@ -120,8 +120,15 @@ class SocketListener(Protocol):
 
     def opened(self, socket: MessageSocket) -> None: ...
 
-    def message(self, data: bytes) -> None:
-        """One whole text message. The media path: nothing may stand between the socket and this."""
+    def message(self, data: bytes, read_ns: int) -> bool:
+        """One whole text message, read from the system at `read_ns`. True if it was audio and was relayed.
+
+        The media path: nothing may stand between the socket and this.
+        """
+        ...
+
+    def relayed(self, read_ns: int, written_ns: int) -> None:
+        """After `message` answered True: when its audio was handed to the other socket."""
         ...
 
     def binary(self) -> None:

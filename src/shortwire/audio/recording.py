@@ -139,7 +139,7 @@ def _party(records: tuple[Record, ...]) -> list[Heard]:
     block: list[tuple[int, bytes]] = []
     end_ns = 0
     for record in records:
-        if record.kind is not Kind.UPLINK_AUDIO or not (ulaw := _ulaw(record)):
+        if record.kind not in (Kind.UPLINK_AUDIO, Kind.UPLINK_KEPT) or not (ulaw := _ulaw(record)):
             continue
         if block and (len(block) == _BLOCK_FRAMES or record.at_ns - end_ns > _BROKEN_NS):
             _place(block, pieces)

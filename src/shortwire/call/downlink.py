@@ -17,7 +17,7 @@ from ..wire.elevenlabs import audio_plain
 from ..wire.splice import BASE64, cut_agent_audio
 from ..wire.twilio import MEDIA_TAIL, clear_message, mark_message, media_head
 from .playout import Confirmed, Playout
-from .side import BARGE_IN, DOWNLINK, HEARD, TO_PHONE, WRITTEN, SideLog
+from .side import DOWNLINK, HEARD, TO_PHONE, WRITTEN, SideLog
 from .uplink import AudioConverter, Send
 
 __all__ = ["FIRST_MS", "MARK_EVERY_MS", "Downlink"]
@@ -181,8 +181,8 @@ class Downlink:
 
     def mark_returned(self, name: str, now_ns: int) -> Confirmed | None:
         confirmed = self.playout.mark_returned(name, now_ns)
-        if confirmed is not None and confirmed.run_started_ns is not None:
-            self._side.append((now_ns, HEARD, confirmed.run_started_ns))
+        if confirmed is not None:
+            self._side.append((now_ns, HEARD, (confirmed.run_started_ns, self.playout.queued_ms)))
         return confirmed
 
     def interrupt(self, event_id: int, now_ns: int) -> float | None:
@@ -201,9 +201,7 @@ class Downlink:
         self._held = [(p, e) for p, e in self._held if e >= event_id]
         if send is None:
             return None
-        unheard_ms = self.playout.cleared(now_ns)
-        self._side.append((now_ns, BARGE_IN, unheard_ms))
-        return unheard_ms
+        return self.playout.cleared(now_ns)
 
     @property
     def busy(self) -> bool:

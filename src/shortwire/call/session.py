@@ -21,7 +21,7 @@ from ..wire.closes import cause_of_close
 from ..wire.twilio import WireError
 from .downlink import Downlink
 from .options import Limits
-from .side import FROM_AGENT, FROM_PHONE, TO_AGENT, SideLog
+from .side import BARGE_IN, FROM_AGENT, FROM_PHONE, TO_AGENT, WORDS, SideLog
 from .uplink import AudioConverter, Send, Uplink
 
 __all__ = ["CallSession", "Converters", "Fact", "SessionOptions", "Wish"]
@@ -97,6 +97,8 @@ class CallSession:
         self._goodbye_ns = 0
         """Deadline of the goodbye; 0: none is being heard."""
         self._paused_ns = 0
+        self.unheard_ms: float | None = None
+        """A `clear` was written and not told yet."""
 
     # The phone leg
 
@@ -193,9 +195,19 @@ class CallSession:
         self._to_agent(self._options.client_data, now_ns)
 
     def agent_message(self, data: bytes, now_ns: int) -> bool:
-        """A text message of the agent. True if it was audio and was written to the phone."""
+        """A text message of the agent. True if audio, or a `clear`, was written to the phone for it."""
         written = self.downlink.message(data, now_ns)
         return written if written is not None else self._agent_other(data, now_ns)
+
+    def phone_written(self, read_ns: int, written_ns: int) -> None:
+        """After `agent_message` answered True: when what it wrote was handed to the phone's socket."""
+        if self.unheard_ms is None:
+            self.downlink.written(written_ns)
+            return
+        unheard_ms, self.unheard_ms = self.unheard_ms, None
+        self.side.append((written_ns, BARGE_IN, unheard_ms))
+        clear_us = (written_ns - read_ns) // 1000
+        self._tell(EventKind.BARGE_IN, written_ns, unheard_ms=round(unheard_ms), clear_us=clear_us)
 
     def agent_binary(self, now_ns: int) -> None:
         """The service sends text only (elevenlabs.md section 1)."""
@@ -203,10 +215,7 @@ class CallSession:
 
     def agent_paused(self, paused: bool, _now_ns: int) -> None:
         """The agent's socket takes no data (True), or does again."""
-        if paused:
-            self.uplink.pause()
-        elif self._agent_ready_ns:
-            self.uplink.resume()
+        self.uplink.pause(paused)
 
     def agent_failed(self, cause: HangupCause, detail: str, now_ns: int) -> None:
         """The conversation could not be opened."""
@@ -239,9 +248,9 @@ class CallSession:
                 event = message.audio_event
                 return self.downlink.slow_audio(event.audio_base_64, event.event_id, now_ns)
             case elevenlabs.Interruption():
-                # `clear` is written inside, before anything is told.
-                unheard_ms = self.downlink.interrupt(message.interruption_event.event_id, now_ns)
-                self._tell(EventKind.BARGE_IN, now_ns, unheard_ms=round(unheard_ms or 0.0))
+                # `clear` is written inside; the fact waits for `clear_written`, which knows when.
+                self.unheard_ms = self.downlink.interrupt(message.interruption_event.event_id, now_ns)
+                return self.unheard_ms is not None
             case elevenlabs.UserTranscript():
                 self._tell(EventKind.PARTY_SAID, now_ns, text=message.user_transcription_event.user_transcript)
             case elevenlabs.AgentResponse():
@@ -351,8 +360,10 @@ class CallSession:
                 HangupCause.MEDIA_PROTOCOL, now_ns, f"{self.malformed} messages that follow no page: {what[:200]}"
             )
 
-    def _tell(self, kind: str, now_ns: int, **data: Any) -> None:
+    def _tell(self, kind: str, now_ns: int, /, **data: Any) -> None:
         self.facts.append(Fact(kind, now_ns, data))
+        if "text" in data:
+            self.side.append((now_ns, WORDS, (kind, data["text"])))
 
     def _wish(self, wish: Wish) -> None:
         if wish not in self._wished:

@@ -17,6 +17,8 @@ __all__ = [
     "TO_AGENT",
     "TO_PHONE",
     "UPLINK",
+    "UPLINK_KEPT",
+    "WORDS",
     "WRITTEN",
     "SideEntry",
     "SideLog",
@@ -27,15 +29,19 @@ SideLog = list[SideEntry]
 
 # Small integers instead of an enum: comparing them is part of the media path's cost.
 UPLINK: Final = 1
-"""Party audio read from the phone socket. value: payload"""
+"""Party audio read from the phone socket and sent to the agent. value: payload"""
+UPLINK_KEPT: Final = 10
+"""The same, but kept for later, or dropped. value: payload"""
+WORDS: Final = 11
+"""Text of the conversation. value: (event kind, text)"""
 DOWNLINK: Final = 2
 """Agent audio for the phone, read from the agent socket. value: (payload, dropped: bool)"""
 WRITTEN: Final = 3
 """The first audio of a run was handed to the phone socket. value: ms"""
 HEARD: Final = 4
-"""A run began to be heard. The entry's instant is when its confirmation came; value: `Confirmed.run_started_ns`"""
+"""A mark confirmed something. value: (`Confirmed.run_started_ns`, ms still queued)"""
 BARGE_IN: Final = 5
-"""value: unheard_ms"""
+"""`clear` was written at this instant. value: unheard_ms"""
 FROM_PHONE: Final = 6
 """Any other message read. value: bytes"""
 FROM_AGENT: Final = 7

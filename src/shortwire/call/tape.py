@@ -58,11 +58,13 @@ class Kind(IntEnum):
     """A run began to be heard. data: JSON number, the instant it began at (ns, like `at_ns`)"""
     BARGE_IN = 10
     """`clear` was written. data: JSON number, how much was not heard (ms)"""
+    UPLINK_KEPT = 12
+    """Party audio read and not passed on when it came: kept for the agent, or dropped. data: payload, base64"""
     NOTE = 11
     """Anything the driver adds: socket opened or closed, cause. data: JSON object"""
 
 
-_AUDIO = frozenset({Kind.UPLINK_AUDIO, Kind.DOWNLINK_AUDIO, Kind.DOWNLINK_DROPPED})
+_AUDIO = frozenset({Kind.UPLINK_AUDIO, Kind.UPLINK_KEPT, Kind.DOWNLINK_AUDIO, Kind.DOWNLINK_DROPPED})
 _DECODED, _AS_IT_CAME = 0, 1
 
 
@@ -151,18 +153,23 @@ def from_side(entries: Iterable[side.SideEntry]) -> Iterator[Record]:
             yield Record(Kind.DOWNLINK_DROPPED if dropped else Kind.DOWNLINK_AUDIO, at_ns, payload)
         elif kind in _SIDE_BYTES:
             yield Record(_SIDE_BYTES[kind], at_ns, value)
-        else:
+        elif kind == side.HEARD:
+            # Later marks of a run are on the tape as the carrier's messages.
+            if value[0] is not None:
+                yield Record(Kind.HEARD, at_ns, json.dumps(value[0]).encode())
+        elif kind in _SIDE_JSON:
             yield Record(_SIDE_JSON[kind], at_ns, json.dumps(value).encode())
 
 
 _SIDE_BYTES = {
     side.UPLINK: Kind.UPLINK_AUDIO,
+    side.UPLINK_KEPT: Kind.UPLINK_KEPT,
     side.FROM_PHONE: Kind.FROM_PHONE,
     side.FROM_AGENT: Kind.FROM_AGENT,
     side.TO_PHONE: Kind.TO_PHONE,
     side.TO_AGENT: Kind.TO_AGENT,
 }
-_SIDE_JSON = {side.WRITTEN: Kind.WRITTEN, side.HEARD: Kind.HEARD, side.BARGE_IN: Kind.BARGE_IN}
+_SIDE_JSON = {side.WRITTEN: Kind.WRITTEN, side.BARGE_IN: Kind.BARGE_IN}
 
 
 def read_tape(data: bytes) -> Tape:

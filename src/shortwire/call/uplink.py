@@ -16,7 +16,7 @@ from typing import Protocol
 from ..wire.elevenlabs import USER_AUDIO_HEAD, USER_AUDIO_TAIL
 from ..wire.splice import BASE64, phone_cut
 from ..wire.twilio import media_plain
-from .side import UPLINK, SideLog
+from .side import UPLINK, UPLINK_KEPT, SideLog
 
 __all__ = ["AudioConverter", "Send", "Uplink"]
 
@@ -42,6 +42,7 @@ class Uplink:
         "_convert",
         "_cut",
         "_early",
+        "_paused",
         "_plain",
         "_send",
         "_side",
@@ -63,6 +64,7 @@ class Uplink:
         self._target: Send | None = None
         self._convert: AudioConverter | None = None
         self._early: deque[bytes] | None = deque(maxlen=early_frames)
+        self._paused = False
         self.frames = 0
         """Media messages read from the phone."""
         self.relayed = 0
@@ -87,12 +89,12 @@ class Uplink:
             return None
         self.frames += 1
         self.last_frame_ns = now_ns
-        self._side.append((now_ns, UPLINK, payload))
         send = self._send
         if send is None:
-            return self._elsewhere(payload)
+            return self._elsewhere(payload, now_ns)
         send(USER_AUDIO_HEAD + payload + USER_AUDIO_TAIL)
         self.relayed += 1
+        self._side.append((now_ns, UPLINK, payload))
         return True
 
     def slow_media(self, payload_text: str, now_ns: int) -> bool:
@@ -104,13 +106,7 @@ class Uplink:
             return False
         self.frames += 1
         self.last_frame_ns = now_ns
-        self._side.append((now_ns, UPLINK, payload))
-        send = self._send
-        if send is None:
-            return self._elsewhere(payload)
-        send(USER_AUDIO_HEAD + payload + USER_AUDIO_TAIL)
-        self.relayed += 1
-        return True
+        return self._elsewhere(payload, now_ns)
 
     def agent_ready(self, send: Send, converter: AudioConverter | None) -> None:
         """The agent takes audio from now on; what was kept goes first, in order."""
@@ -119,14 +115,12 @@ class Uplink:
         self._target = self._send_plain(send) if self._plain else send
         for payload in early or ():
             self._deliver(payload)
-        self.resume()
+        self.pause(self._paused)
 
-    def pause(self) -> None:
-        """The agent's socket takes no data."""
-        self._send = None
-
-    def resume(self) -> None:
-        self._send = self._target if self._convert is None else None
+    def pause(self, paused: bool) -> None:
+        """The agent's socket takes no data (True), or does again."""
+        self._paused = paused
+        self._send = None if paused or self._convert is not None else self._target
 
     def stop(self) -> None:
         """The agent is gone."""
@@ -137,33 +131,35 @@ class Uplink:
     def early_frames(self) -> int:
         return len(self._early or ())
 
-    def _elsewhere(self, payload: bytes) -> bool:
-        """Everything that is not the straight way: early, converted, paused."""
+    def _elsewhere(self, payload: bytes, now_ns: int) -> bool:
+        """Everything that is not the straight way: slow, early, converted, paused."""
         early = self._early
+        relayed = False
         if early is not None:
             if len(early) == early.maxlen:
                 self.early_dropped += 1
             early.append(payload)
-            return False
-        if self._convert is not None and self._target is not None:
-            self._deliver(payload)
-            return True
-        self.paused_dropped += 1
-        return False
+        elif self._target is not None and not self._paused:
+            relayed = self._deliver(payload)
+        else:
+            self.paused_dropped += 1
+        self._side.append((now_ns, UPLINK if relayed else UPLINK_KEPT, payload))
+        return relayed
 
-    def _deliver(self, payload: bytes) -> None:
+    def _deliver(self, payload: bytes) -> bool:
         target = self._target
         if target is None:
-            return
+            return False
         if self._convert is not None:
             try:
                 audio = base64.b64decode(payload)
             except binascii.Error:
                 self.unusable += 1
-                return
+                return False
             payload = base64.b64encode(self._convert.convert(audio))
         target(USER_AUDIO_HEAD + payload + USER_AUDIO_TAIL)
         self.relayed += 1
+        return True
 
     @staticmethod
     def _send_plain(send: Send) -> Send:

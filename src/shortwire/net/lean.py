@@ -12,6 +12,7 @@ from typing import Final, cast
 import structlog
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
+from ..clock import SystemClock
 from ..ports import SocketListener
 
 __all__ = ["CLOSE_WAIT_S", "LeanSocket"]
@@ -24,6 +25,7 @@ _BINARY: Final = WSMsgType.BINARY
 CLOSE_WAIT_S: Final = 2.0
 """How long the peer may take to answer our close frame."""
 
+_now_ns = SystemClock.now_ns
 log = structlog.get_logger(__name__)
 
 
@@ -34,6 +36,7 @@ class LeanSocket(WSListener):
         super().__init__()
         self._listener = listener
         self._message = listener.message
+        self._relayed = listener.relayed
         self._max_message = max_message
         self._write_limit = write_limit
         self._transport: WSTransport | None = None
@@ -51,8 +54,10 @@ class LeanSocket(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type is _TEXT and frame.fin and self._partial is None:
+            read_ns = _now_ns()
             try:
-                self._message(frame.get_payload_as_bytes())
+                if self._message(frame.get_payload_as_bytes(), read_ns):
+                    self._relayed(read_ns, _now_ns())
             except Exception:
                 self._broken("message")
         else:
@@ -114,7 +119,7 @@ class LeanSocket(WSListener):
         elif frame.fin:
             data, self._partial = bytes(self._partial), None
             try:
-                self._listener.message(data) if self._partial_is_text else self._listener.binary()
+                self._message(data, _now_ns()) if self._partial_is_text else self._listener.binary()
             except Exception:
                 self._broken("fragmented message")
 

@@ -1,8 +1,8 @@
 """Stock WebSocket legs: the `websockets` client, and whatever uvicorn serves through ASGI.
 
 What most people would have written, behind the same port as the lean legs: the baseline profile, compression,
-and machines on which picows cannot be built. A leg writes into a list; whoever caused the writing awaits it
-out (`drain`), so that a relayed frame costs a receive and an awaited send, as in a plain bridge.
+and machines on which picows cannot be built. As in a plain bridge, a relayed message costs a receive and an
+awaited send: a leg writes into its outbox, and the loop that received awaits the outboxes empty.
 """
 
 from __future__ import annotations
@@ -11,21 +11,38 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
+from ..clock import SystemClock
 from ..ports import SocketListener, WarmConnection
-from .agent_socket import AgentSocketOptions, refusal_of_status, unreachable
+from .agent_host import AgentSocketOptions, refusal_of_status, unreachable
 
-__all__ = ["StockAgentDialer", "StockSocket", "serve_phone"]
+__all__ = ["StampedProtocol", "StockAgentDialer", "StockSocket", "serve_phone"]
 
 log = structlog.get_logger(__name__)
+_now_ns = SystemClock.now_ns
 
 _BACKLOG_MESSAGES = 250
 """Messages that may wait to be sent before the listener is told to hold on: 5 s of frames."""
+_READ_NS = "shortwire.read_ns"
+_GONE = (ConnectionClosed, WebSocketDisconnect, RuntimeError, OSError)
+
+
+class _Written:
+    """The sockets written to while a message was being handled: the receive loop empties their outboxes."""
+
+    collecting = False
+    sockets: list[StockSocket]
+
+
+_written = _Written()
+_written.sockets = []
 
 
 class StockSocket:
@@ -42,7 +59,7 @@ class StockSocket:
         self._close = close
         self._outbox: deque[bytes] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._draining = False
+        self._writing = asyncio.Lock()
         self._paused = False
         self._closed: tuple[int, str] | None = None
 
@@ -53,9 +70,11 @@ class StockSocket:
         if len(self._outbox) > _BACKLOG_MESSAGES and not self._paused:
             self._paused = True
             self._listener.paused(True)
-        if not self._draining:
-            self._draining = True
-            self._spawn(self._drain())
+        if _written.collecting:
+            if self not in _written.sockets:
+                _written.sockets.append(self)
+        else:  # not caused by a message: a timer, a hang-up
+            self._spawn(self.drain())
 
     def close(self, code: int, reason: str) -> None:
         if self._closed is None:
@@ -69,32 +88,68 @@ class StockSocket:
         self._outbox.clear()
         self._listener.closed(*(said or (code, reason)))
 
-    async def _drain(self) -> None:
-        try:
-            while self._outbox:
-                await self._send(self._outbox.popleft().decode())
-                if self._paused and not self._outbox:
-                    self._paused = False
-                    self._listener.paused(False)
-        except (ConnectionClosed, WebSocketDisconnect, RuntimeError, OSError) as error:
-            # The receiving side of this socket sees the same end and tells the listener.
-            log.debug("stock.send_failed", error=str(error))
-            self._outbox.clear()
-        finally:
-            self._draining = False
+    async def drain(self) -> None:
+        """Send what waits, in order."""
+        async with self._writing:
+            try:
+                while self._outbox:
+                    await self._send(self._outbox.popleft().decode())
+            except _GONE as error:
+                # The receiving side of this socket sees the same end and tells the listener.
+                log.debug("stock.send_failed", error=str(error))
+                self._outbox.clear()
+        if self._paused:
+            self._paused = False
+            self._listener.paused(False)
 
     async def _say_goodbye(self, code: int, reason: str) -> None:
-        while self._draining:
-            await asyncio.sleep(0)
-        try:
-            await self._close(code, reason)
-        except (ConnectionClosed, WebSocketDisconnect, RuntimeError, OSError) as error:
-            log.debug("stock.close_failed", error=str(error))
+        async with self._writing:
+            try:
+                await self._close(code, reason)
+            except _GONE as error:
+                log.debug("stock.close_failed", error=str(error))
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _handle(listener: SocketListener, data: str | bytes | None, read_ns: int) -> None:
+    """One received message, and the sends it causes."""
+    if not isinstance(data, str):
+        listener.binary()
+        return
+    _written.collecting = True
+    try:
+        relayed = listener.message(data.encode(), read_ns)
+    finally:
+        _written.collecting = False
+        sockets, _written.sockets = _written.sockets, []
+    for socket in sockets:
+        await socket.drain()
+    if relayed:
+        listener.relayed(read_ns, _now_ns())
+
+
+class _StampedConnection(ClientConnection):
+    """Knows when its latest bytes were read from the system."""
+
+    read_ns = 0
+
+    def data_received(self, data: bytes) -> None:
+        self.read_ns = _now_ns()
+        super().data_received(data)
+
+
+class StampedProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket; leaves in the scope when its latest bytes were read from the system."""
+
+    def data_received(self, data: bytes) -> None:
+        scope: Any = getattr(self, "scope", None)
+        if scope is not None:
+            scope[_READ_NS] = _now_ns()
+        super().data_received(data)
 
 
 class StockAgentDialer:
@@ -122,11 +177,13 @@ class StockAgentDialer:
                 open_timeout=5 if options.tuned else 10,
                 ping_interval=5 if options.tuned else 20,
                 ping_timeout=5 if options.tuned else 20,
+                create_connection=_StampedConnection,
             )
         except InvalidStatus as error:
             raise refusal_of_status(error.response.status_code) from None
         except (OSError, TimeoutError, WebSocketException) as error:
             raise unreachable(url, error) from None
+        assert isinstance(connection, _StampedConnection)
         socket = StockSocket(listener, connection.send, connection.close)
         listener.opened(socket)
         task = asyncio.create_task(self._receive(connection, socket, listener))
@@ -135,12 +192,15 @@ class StockAgentDialer:
         return False
 
     @staticmethod
-    async def _receive(connection: ClientConnection, socket: StockSocket, listener: SocketListener) -> None:
+    async def _receive(connection: _StampedConnection, socket: StockSocket, listener: SocketListener) -> None:
         try:
             async for data in connection:
-                listener.message(data.encode()) if isinstance(data, str) else listener.binary()
+                await _handle(listener, data, connection.read_ns)
         except ConnectionClosed:
             pass
+        except Exception:
+            log.exception("socket.listener_failed")
+            await connection.close(1011, "internal error")
         code = connection.close_code
         socket.ended(code if code is not None else 1006, connection.close_reason or "")
 
@@ -148,7 +208,7 @@ class StockAgentDialer:
 async def serve_phone(websocket: WebSocket, listener: SocketListener) -> None:
     """Accept an admitted media stream and feed it to its listener until it ends."""
     await websocket.accept()
-    socket = StockSocket(listener, websocket.send_text, lambda code, reason: websocket.close(code, reason))
+    socket = StockSocket(listener, websocket.send_text, websocket.close)
     listener.opened(socket)
     code, reason = 1006, ""
     try:
@@ -157,8 +217,9 @@ async def serve_phone(websocket: WebSocket, listener: SocketListener) -> None:
             if event["type"] == "websocket.disconnect":
                 code, reason = event.get("code") or 1006, event.get("reason") or ""
                 break
-            text = event.get("text")
-            listener.message(text.encode()) if text is not None else listener.binary()
+            await _handle(listener, event.get("text"), websocket.scope.get(_READ_NS) or _now_ns())
+    except Exception:
+        log.exception("socket.listener_failed")
+        socket.close(1011, "internal error")
     finally:
         socket.ended(code, reason)
-

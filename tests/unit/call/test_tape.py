@@ -166,7 +166,7 @@ def test_the_side_log_becomes_records() -> None:
         (6, side.FROM_AGENT, b"a"),
         (7, side.TO_PHONE, b"P"),
         (8, side.TO_AGENT, b"A"),
-        (9, side.HEARD, 7),
+        (9, side.HEARD, (7, 0.0)),
         (10, side.BARGE_IN, 125.5),
     ]
     found = list(tape.from_side(entries))

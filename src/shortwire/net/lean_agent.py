@@ -1,4 +1,4 @@
-"""Conversation sockets to the agent's host: lean (picows) and stock (`websockets`), one port.
+"""Lean conversation sockets to the agent's host, on picows and aiofastnet; cold, or on a warm connection.
 
 A warm connection is a TCP and TLS connection on which nothing has been said; the WebSocket protocol is put
 on it when somebody picks up, which leaves one round trip (docs/why/prewarm.md). Page: elevenlabs.md section 6.1.
@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiofastnet
 import structlog
@@ -21,32 +19,16 @@ from picows.url import parse_url
 
 from ..errors import AgentError
 from ..ports import SocketListener, WarmConnection
-from ..terms import HangupCause
+from .agent_host import AgentSocketOptions, refusal_of_status, unreachable, where_of
 from .lean import LeanSocket
 
-__all__ = ["AgentSocketOptions", "LeanAgentDialer", "refusal_of_status", "tls_context", "unreachable", "where_of"]
+__all__ = ["LeanAgentDialer"]
 
 log = structlog.get_logger(__name__)
 _picows_log = logging.getLogger("picows.agent")
 
 _WRITE_LIMIT = 4_096
 """Bytes that may wait in user space before frames are dropped: about ten frames. The kernel's buffer is before."""
-
-
-@dataclass(frozen=True, slots=True)
-class AgentSocketOptions:
-    """How conversation sockets are opened."""
-
-    max_message: int = 16 * 1024 * 1024
-    tuned: bool = True
-    """TUNE_SOCKETS: 5 s handshake deadline and a heartbeat; off: the library's defaults."""
-    connect_s: float = 10.0
-    """Deadline of DNS, TCP and TLS together."""
-
-
-def tls_context() -> ssl.SSLContext:
-    """The system's trust store, or SSL_CERT_FILE; verification cannot be turned off."""
-    return ssl.create_default_context()
 
 
 class _Idle(asyncio.Protocol):
@@ -85,19 +67,12 @@ class _Warm:
             self.transport = None
 
 
-def where_of(url: str) -> tuple[str, int, bool]:
-    """Host, port and whether TLS, of an http(s) or ws(s) URL."""
-    parts = urlsplit(url)
-    secure = parts.scheme in ("https", "wss")
-    return parts.hostname or "", parts.port or (443 if secure else 80), secure
-
-
 class LeanAgentDialer:
     """`AgentDialer` on picows and aiofastnet."""
 
-    def __init__(self, options: AgentSocketOptions, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, options: AgentSocketOptions, tls: ssl.SSLContext) -> None:
         self._options = options
-        self._tls = tls or tls_context()
+        self._tls = tls
 
     async def warm(self, url: str) -> WarmConnection | None:
         """See `AgentDialer.warm`."""
@@ -182,25 +157,6 @@ class LeanAgentDialer:
             raise _refusal(error) from None
         except (OSError, TimeoutError, ValueError) as error:
             raise unreachable(url, error) from None
-
-
-def refusal_of_status(status: int, words: str = "") -> AgentError:
-    """The upgrade was answered with something else than 101."""
-    cause = {401: HangupCause.AGENT_UNAUTHORIZED, 403: HangupCause.AGENT_UNAUTHORIZED, 429: HangupCause.AGENT_BUSY}
-    return AgentError(
-        "the agent's host did not open the conversation socket",
-        cause=cause.get(status, HangupCause.AGENT_ERROR),
-        details=f"HTTP {status}" if status else words,
-    )
-
-
-def unreachable(url: str, error: BaseException) -> AgentError:
-    """DNS, TCP, TLS or the deadline."""
-    host, port, _ = where_of(url)
-    words = str(error) or type(error).__name__
-    return AgentError(
-        f"the agent's host {host}:{port} could not be reached", cause=HangupCause.AGENT_UNREACHABLE, details=words
-    )
 
 
 def _refusal(error: WSError) -> AgentError:

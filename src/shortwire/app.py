@@ -1,0 +1,214 @@
+"""The composition root: builds the adapters from the settings, starts, drains, stops.
+
+The one place that knows which adapter stands behind which port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from .call.options import BridgeOptions
+from .call.uplink import AudioConverter
+from .clock import SystemClock
+from .net.agent_host import AgentSocketOptions, tls_context
+from .net.elevenlabs_rest import ElevenLabsPlatform
+from .net.front import Front, FrontOptions
+from .net.stock import StockAgentDialer
+from .net.tunnel import NgrokTunnel
+from .net.twilio_rest import TwilioCarrier
+from .ports import AgentDialer, EventSink, Tunnel
+from .settings import Settings
+from .store.opening import open_store
+from .switchboard import Switchboard
+from .switchboard.context import Context
+from .switchboard.taping import TapeFiles
+from .telemetry.latency_lines import LatencyLines
+from .telemetry.logs import configure_logging
+from .web.app import create_app
+from .web.options import WebOptions
+from .wire.signature import verify
+
+__all__ = ["serve"]
+
+log = structlog.get_logger(__name__)
+
+DRAIN_S = 25.0
+"""How long live calls may go on after SIGTERM before they are hung up."""
+
+
+async def serve(settings: Settings, say: Callable[[str], None] = print) -> int:
+    """Run the server until SIGTERM or SIGINT. The exit status.
+
+    `say` takes lines for the person at the terminal. Raises `BridgeError` when it cannot start.
+    """
+    pipe = configure_logging(settings.log_level, settings.log_json, _secrets(settings))
+    tunnel: Tunnel | None = None
+    try:
+        if settings.shortwire_tunnel == "ngrok":
+            token = settings.ngrok_authtoken.get_secret_value() if settings.ngrok_authtoken else ""
+            tunnel = NgrokTunnel(token, host=settings.shortwire_host)
+            settings = settings.with_server_url(await tunnel.start(settings.port))
+            say(f"public address: {settings.server_url}")
+        return await _serve(settings, say)
+    finally:
+        if tunnel is not None:
+            await tunnel.stop()
+        pipe.close()
+
+
+async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
+    options = settings.bridge_options()
+    options = replace(options, node=options.node or f"{socket.gethostname()}:{settings.port}")
+    lean = _lean(options, say)
+    tls = tls_context()
+    carrier = _carrier(settings)
+    platform = ElevenLabsPlatform(settings.elevenlabs_api_key.get_secret_value(), base_url=settings.elevenlabs_base_url)
+    database = settings.shortwire_database_url
+    store = await asyncio.to_thread(
+        open_store, database.get_secret_value() if database else settings.shortwire_data_dir
+    )
+    tapes = TapeFiles(Path(options.tape_dir)) if options.tape_dir else None
+    auth_token = settings.twilio_auth_token.get_secret_value()
+    desk = Switchboard(
+        Context(
+            options=options,
+            store=store,
+            carrier=carrier,
+            platform=platform,
+            dialer=_dialer(options, tls, lean=lean),
+            clock=SystemClock(),
+            converters=_converters,
+            agent_base_url=settings.elevenlabs_base_url,
+            sinks=_sinks(options),
+            write_tape=tapes.append if tapes else None,
+            verify_signature=lambda url, signature: verify(auth_token, url, (), signature),
+        )
+    )
+    web = create_app(
+        desk,
+        WebOptions(
+            public_url=options.public_url,
+            api_key=settings.shortwire_api_key.get_secret_value(),
+            verify_signature=lambda url, fields, signature: verify(auth_token, url, fields, signature),
+        ),
+    )
+    front = Front(web, desk.admit, _front_options(settings, options, lean=lean))
+    try:
+        await front.start()
+        await desk.start()
+        say(f"ready on http://{settings.shortwire_host}:{front.port}")
+        # What lives now lives as long as the process: the collector need not look at it again, and a
+        # full collection never stands between two frames for long.
+        gc.collect()
+        gc.freeze()
+        await _until_told_to_stop(desk, say)
+        await front.stop()
+        await desk.stop()
+        return 0
+    finally:
+        await carrier.close()
+        await platform.close()
+        await store.close()
+        if tapes is not None:
+            await asyncio.to_thread(tapes.close)
+
+
+async def _until_told_to_stop(desk: Switchboard, say: Callable[[str], None]) -> None:
+    """Wait for a signal, then drain; a second signal cuts the draining short."""
+    loop = asyncio.get_running_loop()
+    signals: asyncio.Queue[int] = asyncio.Queue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    await signals.get()
+    calls = desk.health()["calls"]
+    if calls:
+        say(f"stopping: waiting up to {DRAIN_S:g} s for {calls} call(s); again to hang up now")
+    drain = asyncio.create_task(desk.drain(DRAIN_S))
+    again = asyncio.create_task(signals.get())
+    await asyncio.wait((drain, again), return_when=asyncio.FIRST_COMPLETED)
+    if not drain.done():
+        drain.cancel()
+        await desk.drain(0)
+    again.cancel()
+
+
+def _lean(options: BridgeOptions, say: Callable[[str], None]) -> bool:
+    """Whether the lean sockets serve: wished by the toggles, and able to be built here."""
+    if not options.toggles.disable_websocket_compression:
+        return False
+    try:
+        from .net.lean_phone import self_test
+
+        self_test()
+    except Exception as error:
+        say(f"WARNING: lean sockets cannot be used ({error}); stock sockets serve instead, slower")
+        log.warning("sockets.fallback", error=str(error))
+        return False
+    return True
+
+
+def _dialer(options: BridgeOptions, tls: ssl.SSLContext, *, lean: bool) -> AgentDialer:
+    toggles = options.toggles
+    sockets = AgentSocketOptions(
+        max_message=16 * 1024 * 1024 if toggles.increase_max_payload else 1024 * 1024, tuned=toggles.tune_sockets
+    )
+    if lean:
+        from .net.lean_agent import LeanAgentDialer
+
+        return LeanAgentDialer(sockets, tls)
+    return StockAgentDialer(sockets, tls, compression=not toggles.disable_websocket_compression)
+
+
+def _front_options(settings: Settings, options: BridgeOptions, *, lean: bool) -> FrontOptions:
+    toggles = options.toggles
+    return FrontOptions(
+        host=settings.shortwire_host,
+        port=settings.port,
+        lean=lean,
+        compression=not toggles.disable_websocket_compression,
+        tuned=toggles.tune_sockets,
+        max_message=64 * 1024 if toggles.increase_max_payload else 1024 * 1024,
+    )
+
+
+def _carrier(settings: Settings) -> TwilioCarrier:
+    edge, region = settings.carrier_edge
+    return TwilioCarrier(
+        settings.twilio_account_sid,
+        settings.twilio_auth_token.get_secret_value(),
+        base_url=settings.twilio_api_base_url,
+        edge=edge,
+        region=region,
+    )
+
+
+def _converters(input_format: str, output_format: str) -> tuple[AudioConverter | None, AudioConverter | None]:
+    """See `Converters`; the module is imported only for agents that need it."""
+    if input_format == output_format == "ulaw_8000":
+        return None, None
+    try:
+        from .audio.convert import converters
+    except ImportError as error:
+        raise ValueError(
+            f"the agent speaks {output_format} and hears {input_format}: set both to ulaw_8000, "
+            f"or install shortwire[audio] to have it converted ({error})"
+        ) from None
+    return converters(input_format, output_format)
+
+
+def _sinks(options: BridgeOptions) -> tuple[EventSink, ...]:
+    return (LatencyLines(),) if options.toggles.latency_logging else ()
+
+
+def _secrets(settings: Settings) -> list[str]:
+    secrets = (settings.elevenlabs_api_key, settings.twilio_auth_token, settings.shortwire_api_key)
+    return [s.get_secret_value() for s in secrets if s is not None]

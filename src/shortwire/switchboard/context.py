@@ -1,0 +1,47 @@
+"""What every live call of a process shares: the adapters, the options, the way facts leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from ..call.options import BridgeOptions
+from ..call.session import Converters
+from ..clock import Clock
+from ..ports import AgentDialer, AgentPlatform, CallStore, Carrier, EventSink
+from ..records import CallEvent, CallRecord
+
+__all__ = ["Context"]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Frozen at start; handed to every call."""
+
+    options: BridgeOptions
+    store: CallStore
+    carrier: Carrier
+    platform: AgentPlatform
+    dialer: AgentDialer
+    clock: Clock
+    converters: Converters
+    agent_base_url: str
+    """Where warm connections go before the signed URL is known; the two hosts are the same but for residency."""
+    sinks: Sequence[EventSink] = ()
+    write_tape: Callable[[str, bytes], None] | None = None
+    """(call id, bytes to append), returning at once; None: no tapes."""
+    verify_signature: Callable[[str, str], bool] = field(default=lambda _url, _signature: False)
+    """Whether the carrier signed the upgrade of this URL."""
+
+    def tell(self, call: CallRecord, event: CallEvent) -> None:
+        """Let everybody beside the call know. A sink that fails harms nobody else."""
+        self.store.append(event)
+        for sink in self.sinks:
+            try:
+                sink.on_event(call, event)
+            except Exception:
+                log.exception("sink.failed", call_id=call.id, kind=event.kind)

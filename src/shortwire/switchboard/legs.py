@@ -1,0 +1,125 @@
+"""A call's two ears: what the sockets call, message by message. The media path runs through here.
+
+Each method is one step into the session; facts and wishes it leaves are pumped only when there are any.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..call.session import CallSession
+from ..call.summary import Histogram
+from ..clock import Clock
+from ..ports import MessageSocket
+
+__all__ = ["AgentLeg", "PhoneLeg", "Pump"]
+
+
+class Pump(Protocol):
+    """Who turns facts and wishes into events and deeds."""
+
+    def pump(self) -> None: ...
+
+    def leg_closed(self) -> None: ...
+
+
+class _Leg:
+    """What both have in common."""
+
+    __slots__ = ("_clock", "_pump", "_session", "delays", "opened_ns", "over", "socket")
+
+    def __init__(self, session: CallSession, clock: Clock, pump: Pump) -> None:
+        self._session = session
+        self._clock = clock
+        self._pump = pump
+        self.delays = Histogram()
+        """Read from this leg to written to the other, ns, per relayed message."""
+        self.socket: MessageSocket | None = None
+        self.opened_ns = 0
+        self.over = False
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        if self.socket is not None:
+            self.socket.close(code, reason)
+
+    def _after(self) -> None:
+        session = self._session
+        if session.facts or session.wishes:
+            self._pump.pump()
+
+
+class PhoneLeg(_Leg):
+    """The media stream's listener."""
+
+    __slots__ = ()
+
+    def opened(self, socket: MessageSocket) -> None:
+        self.socket = socket
+        self.opened_ns = self._clock.now_ns()
+        self._session.phone_opened(socket.send, self.opened_ns)
+        self._after()
+
+    def message(self, data: bytes, read_ns: int) -> bool:
+        session = self._session
+        relayed = session.phone_message(data, read_ns)
+        if session.facts or session.wishes:
+            self._pump.pump()
+        return relayed
+
+    def relayed(self, read_ns: int, written_ns: int) -> None:
+        self.delays.record(written_ns - read_ns)
+
+    def binary(self) -> None:
+        self._session.phone_binary(self._clock.now_ns())
+        self._after()
+
+    def paused(self, paused: bool) -> None:
+        self._session.phone_paused(paused, self._clock.now_ns())
+
+    def closed(self, code: int, reason: str) -> None:
+        self.socket = None
+        self.over = True
+        self._session.phone_closed(code, reason, self._clock.now_ns())
+        self._after()
+        self._pump.leg_closed()
+
+
+class AgentLeg(_Leg):
+    """The conversation socket's listener."""
+
+    __slots__ = ()
+
+    def opened(self, socket: MessageSocket) -> None:
+        self.socket = socket
+        self.opened_ns = self._clock.now_ns()
+        self._session.agent_opened(socket.send, self.opened_ns)
+        self._after()
+
+    def message(self, data: bytes, read_ns: int) -> bool:
+        session = self._session
+        relayed = session.agent_message(data, read_ns)
+        if session.facts or session.wishes:
+            self._pump.pump()
+        return relayed
+
+    def relayed(self, read_ns: int, written_ns: int) -> None:
+        session = self._session
+        if session.unheard_ms is None:
+            self.delays.record(written_ns - read_ns)
+        session.phone_written(read_ns, written_ns)
+        if session.facts:
+            self._pump.pump()
+
+    def binary(self) -> None:
+        self._session.agent_binary(self._clock.now_ns())
+        self._after()
+
+    def paused(self, paused: bool) -> None:
+        self._session.agent_paused(paused, self._clock.now_ns())
+
+    def closed(self, code: int, reason: str) -> None:
+        self.socket = None
+        self.over = True
+        self._session.agent_closed(code, reason, self._clock.now_ns())
+        self._after()
+        self._pump.leg_closed()

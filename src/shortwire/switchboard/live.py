@@ -1,0 +1,336 @@
+"""One live call: its record, its session, its two legs, its line, its clock. Owned by one process.
+
+The session decides what the call needs; this does it. Whatever ends a call arrives at one idempotent
+`_wind_up`, which closes both legs once, asks the carrier where in doubt, and tells the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from ..call.options import Prewarm
+from ..call.session import CallSession, Fact, Wish
+from ..call.state import CallFact, advance
+from ..clock import NS_PER_S
+from ..errors import AgentError, CarrierError
+from ..records import CallEvent, CallRecord, EventKind
+from ..terms import CallDirection, CallSid, CallState, ConversationId, HangupCause, StreamSid
+from .analyst import Analyst
+from .context import Context
+from .ending import disposition_of, settled_by_carrier
+from .figures import Figures
+from .legs import AgentLeg, PhoneLeg
+from .line import AgentLine
+from .openings import session_options
+from .taping import Taping
+
+__all__ = ["LiveCall"]
+
+log = structlog.get_logger(__name__)
+
+_ANALYSE_EVERY_NS = 200_000_000
+_CARRIER_S = 4.0
+"""How long the carrier may take to be asked at the end; the legs are closed all the same."""
+_CLOSE_S = 2.5
+"""How long the sockets may take to close."""
+_RING_GRACE_S = 60.0
+"""Past the ring timeout, for the carrier's own queue and a lost callback, before we ask."""
+
+
+class LiveCall:
+    """Drives one call from its first fact to its last event."""
+
+    def __init__(self, context: Context, record: CallRecord, on_over: Callable[[LiveCall], None]) -> None:
+        self.context = context
+        self.record = record
+        self.ticket = ""
+        self._on_over = on_over
+        self._clock = context.clock
+        self._seq = 0
+        self._followers: list[asyncio.Queue[CallEvent]] = []
+        self.session = CallSession(session_options(context, record))
+        self.phone = PhoneLeg(self.session, context.clock, self)
+        self.agent = AgentLeg(self.session, context.clock, self)
+        self.line = AgentLine(context, record.agent_id, self.api_time)
+        self.figures = Figures(context.clock.now_ns())
+        taping = Taping(context, record, self.figures.created_ns) if context.write_tape else None
+        self._analyst = Analyst(self.session.side, taping.write if taping else None)
+        self._analysed_ns = 0
+        self._pumping = False
+        self._winding_up: asyncio.Task[None] | None = None
+        self._legs_closed = asyncio.Event()
+        self._carrier_over = False
+        """The carrier has said that the call is over."""
+        self.tell(EventKind.CREATED, direction=record.direction.value, agent_id=record.agent_id)
+
+    # Facts out
+
+    def tell(self, kind: str, /, **data: Any) -> None:
+        """One event: to the store, the sinks and whoever follows."""
+        self._seq += 1
+        event = CallEvent(self.record.id, self._seq, self._clock.wall_s(), kind, data)
+        self.context.tell(self.record, event)
+        for follower in self._followers:
+            follower.put_nowait(event)
+
+    def follow(self) -> asyncio.Queue[CallEvent]:
+        """A queue of the events from now on; `unfollow` it."""
+        queue: asyncio.Queue[CallEvent] = asyncio.Queue()
+        self._followers.append(queue)
+        return queue
+
+    def unfollow(self, queue: asyncio.Queue[CallEvent]) -> None:
+        if queue in self._followers:
+            self._followers.remove(queue)
+
+    def change(self, **changes: Any) -> None:
+        """Change the record, here and in the store."""
+        self.record = dataclasses.replace(self.record, **changes)
+        self.context.store.update(self.record.id, changes)
+
+    def api_time(self, vendor: str, call: str, ms: float) -> None:
+        """A vendor's answer to a request for this call took so long."""
+        self.figures.api_ms.setdefault(f"{vendor} {call}", []).append(ms)
+        self.tell(EventKind.API_TIME, vendor=vendor, call=call, ms=round(ms))
+
+    # Facts in
+
+    def learn(self, fact: CallFact) -> bool:
+        """Something became known. True if it changed the state."""
+        state = advance(self.record.state, fact)
+        if state is self.record.state:
+            return False
+        now_ns, wall = self._clock.now_ns(), self._clock.wall_s()
+        changes: dict[str, Any] = {"state": state}
+        if instant := self.figures.reached(state, now_ns):
+            changes[instant] = wall
+        # A stream that opens before the callback came is the first we hear of the answer.
+        if state is CallState.CONNECTED and self.record.answered_at is None:
+            self.figures.reached(CallState.ANSWERED, now_ns)
+            changes["answered_at"] = wall
+        if state in (CallState.ANSWERED, CallState.CONNECTED):
+            self._analyst.answered(self.figures.answered_ns)
+        self.change(**changes)
+        self.tell(EventKind.STATE, state=state.value)
+        if state is CallState.ANSWERED and self._prewarm is Prewarm.CONVERSATION:
+            self.line.open(self.agent, self._agent_failed)
+        return True
+
+    def carrier_ended(self, cause: HangupCause, detail: str = "") -> None:
+        """The carrier said that the call is over."""
+        self._carrier_over = True
+        self.end(cause, detail)
+
+    def prepare(self) -> None:
+        """Begin to make the line to the agent, as far as PREWARM permits."""
+        self.line.prepare(self._prewarm)
+
+    @property
+    def _prewarm(self) -> Prewarm:
+        return self.context.options.toggles.prewarm
+
+    def _agent_failed(self, error: AgentError) -> None:
+        self.session.agent_failed(HangupCause(error.cause), str(error), self._clock.now_ns())
+        self.pump()
+
+    # What the session leaves behind
+
+    def pump(self) -> None:
+        """Turn facts into events and wishes into deeds."""
+        if self._pumping:
+            return
+        self._pumping = True
+        session = self.session
+        try:
+            while session.facts or session.wishes:
+                facts, session.facts = session.facts, []
+                wishes, session.wishes = session.wishes, []
+                for fact in facts:
+                    self._fact(fact)
+                for wish in wishes:
+                    self._wish(wish)
+        finally:
+            self._pumping = False
+
+    def _fact(self, fact: Fact) -> None:
+        if fact.kind == Fact.STARTED:
+            self._started(fact)
+            return
+        if fact.kind == EventKind.AGENT_READY:
+            self.figures.agent_ready_ns = fact.now_ns
+            self.figures.agent_open_ns = self.agent.opened_ns
+            self.change(conversation_id=ConversationId(fact.data["conversation_id"]))
+            self.tell(fact.kind, **fact.data, prewarmed=self.line.was_warm, setup_ms=self.figures.setup(self.line))
+            return
+        self.tell(fact.kind, **fact.data)
+
+    def _started(self, fact: Fact) -> None:
+        self.figures.started_ns = fact.now_ns
+        self.figures.media_open_ns = self.phone.opened_ns
+        call_sid, known = fact.data["call_sid"], self.record.call_sid
+        if known is not None and call_sid != known:
+            self.end(HangupCause.MEDIA_PROTOCOL, "the media stream belongs to another call than its ticket")
+            return
+        self.change(stream_sid=StreamSid(fact.data["stream_sid"]), call_sid=CallSid(call_sid))
+        self.learn(CallFact.JOINED)
+
+    def _wish(self, wish: Wish) -> None:
+        if wish is Wish.OPEN_AGENT:
+            self.line.open(self.agent, self._agent_failed)
+        elif wish is Wish.CLOSE_AGENT:
+            self.agent.close(1000, "call ended")
+        elif self._winding_up is None:
+            self._winding_up = asyncio.create_task(self._wind_up_safely())
+        if self.session.cause is not None:
+            self.learn(CallFact.CAUSE_KNOWN)
+
+    def leg_closed(self) -> None:
+        """A socket is gone; the wind-up waits for both."""
+        if self.session.cause is not None:
+            self.learn(CallFact.CAUSE_KNOWN)
+        if not self._sockets_open():
+            self._legs_closed.set()
+
+    def _sockets_open(self) -> bool:
+        return self.phone.socket is not None or self.agent.socket is not None
+
+    # Time
+
+    def tick(self, now_ns: int) -> None:
+        """Every 50 ms."""
+        self.session.tick(now_ns)
+        if self.session.facts or self.session.wishes:
+            self.pump()
+        if now_ns - self._analysed_ns > _ANALYSE_EVERY_NS:
+            self._analysed_ns = now_ns
+            self._report(*self._analyst.work())
+        if self.session.cause is None:
+            self._deadlines(now_ns)
+
+    def _deadlines(self, now_ns: int) -> None:
+        limits, figures, state = self.context.options.limits, self.figures, self.record.state
+        if figures.answered_ns and now_ns - figures.answered_ns > limits.max_call_s * NS_PER_S:
+            self.end(HangupCause.DEADLINE)
+        elif state is CallState.ANSWERED and self.phone.socket is None:
+            if now_ns - figures.answered_ns > limits.media_wait_s * NS_PER_S:
+                self.end(HangupCause.MEDIA_NEVER_CAME)
+        elif state in (CallState.DIALING, CallState.RINGING):
+            wait_s = limits.ring_timeout_s + _RING_GRACE_S
+            if now_ns - figures.created_ns > wait_s * NS_PER_S:
+                self.end(HangupCause.NO_ANSWER, f"nothing was heard from the carrier for {wait_s:g} s")
+        elif (
+            state is CallState.CREATED
+            and self.record.direction is CallDirection.INBOUND
+            and now_ns - figures.created_ns > limits.ticket_s * NS_PER_S
+        ):
+            self.end(HangupCause.MEDIA_NEVER_CAME)
+
+    def _report(self, trips: list[float], turns: list[Any]) -> None:
+        for ms in trips:
+            average = self.figures.round_trip(ms)
+            self.tell(EventKind.ROUND_TRIP, ms=round(ms, 2), average_ms=round(average, 2))
+        for turn in turns:
+            told = turn.as_dict()
+            self.figures.turns.append(told)
+            self.tell(EventKind.TURN, **told)
+        if turns:
+            self.change(turns=tuple(self.figures.turns))
+
+    # Ending
+
+    def end(self, cause: HangupCause, detail: str = "") -> None:
+        """End the call; idempotent, returns at once."""
+        self.session.finish(cause, self._clock.now_ns(), detail)
+        self.pump()
+
+    async def over(self) -> None:
+        """Returns when the call is told to be over. Only for a call that is ending."""
+        if self._winding_up is not None:
+            await asyncio.shield(self._winding_up)
+
+    async def _wind_up_safely(self) -> None:
+        try:
+            await self._wind_up()
+        except Exception:
+            log.exception("call.wind_up_failed", call_id=self.record.id)
+            self._close_sockets()
+            self._tell_the_end(HangupCause.INTERNAL_ERROR, "winding up failed; see the log")
+
+    async def _wind_up(self) -> None:
+        cause, detail = self.session.cause or HangupCause.INTERNAL_ERROR, self.session.cause_detail
+        self.line.close()
+        self.agent.close(1000, "call ended")
+        if cause is HangupCause.PARTY_HANGUP:
+            # The carrier closes the stream after its `stop`; give it the first word.
+            await self._wait_for_sockets(1.0)
+        elif not self._carrier_over:
+            cause, detail = await self._tell_carrier(cause, detail)
+            await self._wait_for_sockets(1.0)
+        self._close_sockets()
+        await self._wait_for_sockets(_CLOSE_S)
+        self._tell_the_end(cause, detail)
+
+    async def _tell_carrier(self, cause: HangupCause, detail: str) -> tuple[HangupCause, str]:
+        """Have the carrier end the call; where only it knows what happened, ask first."""
+        sid, carrier = self.record.call_sid, self.context.carrier
+        if sid is None:
+            return cause, detail
+        try:
+            async with asyncio.timeout(_CARRIER_S):
+                if cause in (HangupCause.MEDIA_LOST, HangupCause.NO_ANSWER):
+                    call = await carrier.fetch_call(sid)
+                    settled = settled_by_carrier(call.status if call is not None else "")
+                    if settled is not None:
+                        return settled, detail if settled is cause else ""
+                began = self._clock.now_ns()
+                await carrier.end_call(sid)
+                self.api_time("Twilio", "end call", (self._clock.now_ns() - began) / 1e6)
+        except (CarrierError, TimeoutError) as error:
+            # Closing the stream is the second way: the TwiML behind it hangs up.
+            log.warning("call.carrier_not_told", call_id=self.record.id, error=str(error))
+        return cause, detail
+
+    def _close_sockets(self) -> None:
+        self.phone.close(1000, "call ended")
+        self.agent.close(1000, "call ended")
+
+    async def _wait_for_sockets(self, deadline_s: float) -> None:
+        if not self._sockets_open():
+            return
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._legs_closed.wait()
+        except TimeoutError:
+            log.debug("call.socket_slow", call_id=self.record.id)
+
+    def _tell_the_end(self, cause: HangupCause, detail: str) -> None:
+        now_ns, wall = self._clock.now_ns(), self._clock.wall_s()
+        self._report(*self._analyst.finish(now_ns))
+        state = advance(self.record.state, CallFact.OVER)
+        disposition = disposition_of(cause, connected=self.record.connected_at is not None)
+        latencies = self.figures.summary(self)
+        self.tell(EventKind.SUMMARY, **latencies)
+        duration_s = round(wall - self.record.answered_at, 3) if self.record.answered_at is not None else 0.0
+        self.change(
+            state=state, cause=cause, cause_detail=detail, disposition=disposition, ended_at=wall, latencies=latencies
+        )
+        self.tell(
+            EventKind.ENDED,
+            cause=cause.value,
+            cause_detail=detail,
+            fault=cause.fault.value,
+            meaning=cause.meaning,
+            disposition=disposition.value,
+            duration_s=duration_s,
+        )
+        log.info("call.ended", call_id=self.record.id, cause=cause.value, detail=detail, duration_s=duration_s)
+        self._on_over(self)
+
+    def tracker_first_word_ms(self) -> float | None:
+        """Answer to first agent audio heard, ms."""
+        return self._analyst.tracker.answer_to_first_word_ms
