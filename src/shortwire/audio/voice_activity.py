@@ -24,7 +24,7 @@ class VoiceOptions:
     """Frames so far under the loudest recent speech are its decay, its room or its line, not speech."""
     least_db: float = -60.0
     """Nothing quieter is speech, on any line."""
-    least_at_first_db: float = -42.0
+    least_at_first_db: float = -40.0
     """The same for the first 200 ms, before anything is known of the line's noise."""
     peak_decay_db_s: float = 1.5
     """How fast the loudest speech is forgotten: a quiet second speaker must be heard after some seconds."""
