@@ -12,13 +12,17 @@ import pytest
 import sqlalchemy as sa
 
 from shortwire.clock import SystemClock
-from shortwire.errors import StoreError
+from shortwire.errors import Conflict, StoreError
 from shortwire.records import EventKind
 from shortwire.store import DATABASE_NAME, StoreTiming, open_store
 from shortwire.store import writer as writer_module
+from shortwire.store.backlog import Create
 from shortwire.store.engine import sqlite_database
 from shortwire.store.migrate import migrate
-from shortwire.store.sql import SqlCallStore
+from shortwire.store.receipt import Receipt
+from shortwire.store.rows import record_to_row
+from shortwire.store.sql import SqlCallStore, _hash_key
+from shortwire.store.statements import apply_batch
 from shortwire.terms import CallId, CallState
 
 PATIENT = StoreTiming(create_s=60, read_s=60, close_s=60)
@@ -238,6 +242,33 @@ async def test_a_server_that_ends_our_connections(postgres_url, make_call, make_
     assert [event.seq for event in await store.events(call.id)] == [1, 2, 3, 4, 5]
     assert store.health().dropped == 0
     await store.close()
+
+
+@pytest.mark.postgres
+async def test_a_key_that_another_process_is_just_using(postgres_url, make_call):
+    """Between our look and our insert: the database makes us wait for the other's commit, then refuses."""
+    store = open_store(postgres_url, timing=PATIENT)
+    other = open_store(postgres_url, timing=PATIENT)
+    with other._database.reader.begin() as connection:
+        item = Create(record_to_row(make_call(1)), _hash_key("k"), "f", 1_800_000_000.0, Receipt())
+        assert apply_batch(connection, [item]).created == [(item, None)]
+        asked = asyncio.create_task(store.create(make_call(2), idempotency_key="k", fingerprint="f"))
+        refused = asyncio.create_task(store.create(make_call(3), idempotency_key="k", fingerprint="g"))
+
+        def waits() -> bool:
+            with other._database.writer.connect() as looking:
+                query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+                return looking.execute(sa.text(query)).scalar() > 0
+
+        async with asyncio.timeout(60):
+            while not await asyncio.to_thread(waits):  # noqa: ASYNC110  (the server's state)
+                await asyncio.sleep(0.01)
+    assert (await asked).id == make_call(1).id
+    with pytest.raises(Conflict):
+        await refused
+    assert [call.id for call in await store.list()] == [make_call(1).id]
+    await store.close()
+    await other.close()
 
 
 async def test_reads_name_a_row_that_no_version_wrote(place, make_call):
