@@ -254,6 +254,8 @@ class AgentMind:
 
     def _say(self, turn: Turn, now_ns: int) -> None:
         self.phase = Phase.LISTENING
+        for text, part in (("", "start"), (turn.agent_text, "delta"), ("", "stop")):
+            self._outputs.append(Send(messages.text_part(text, part, turn.event_id, turn.response_id)))
         audio = b"" if self._text_only else self._voice(turn.agent_text)
         due_ns = now_ns
         for chunk in chunks(audio, self._format, self._behaviour.chunk_ms, self._behaviour.chunk_bytes):

@@ -37,12 +37,16 @@ class Call:
         self.mind = AgentMind(script, behaviour, random.Random(5), voice=lambda text: speak(text, "agent"), **options)
         self.now = 1_000 * MS
         self.log: list[tuple[int, object]] = []
+        self.parts: list[str] = []
         self.mind.start(self.now)
         self._collect()
 
     def _collect(self) -> None:
         for output in self.mind.take():
-            self.log.append((self.now, output.message if isinstance(output, Send) else output))
+            if isinstance(output, Send) and output.message["type"] == "agent_chat_response_part":
+                self.parts.append(output.message["text_response_part"]["type"])  # no agent lists it by default
+            else:
+                self.log.append((self.now, output.message if isinstance(output, Send) else output))
 
     def until(self, end: int) -> None:
         while (due := self.mind.next_deadline()) is not None and due <= end:
@@ -86,6 +90,7 @@ def greeted(**options) -> Call:
 def test_the_first_message_comes_with_audio_then_text():
     call = greeted()
     assert call.kinds() == ["audio", "agent_response"]
+    assert call.parts == ["start", "delta", "stop"]
     assert base64.b64decode(call.of("audio")[0]["audio_event"]["audio_base_64"]) == speak("Hello.", "agent")
     assert call.of("audio")[0]["audio_event"]["event_id"] == 1
     assert call.at("audio") == [1_100 * MS]
