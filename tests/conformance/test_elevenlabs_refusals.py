@@ -247,6 +247,7 @@ async def test_tls_with_an_authority_that_a_client_can_trust(tmp_path):
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting)) as session:
             url = await signed_url(session, eleven)
             assert url.startswith(f"wss://127.0.0.1:{eleven.port}/")
+            assert eleven.ledger.requests[0].connection == eleven.ledger.connections[0].number
             async with session.ws_connect(url) as ws:
                 assert "conversation_initiation_metadata_event" in await ws.receive_json()
 

@@ -24,6 +24,11 @@ class WatchedConnection(asyncio.Protocol):
         self._entry: ConnectionEntry | None = None
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def number(self) -> int | None:
+        """Of the connection in the ledger."""
+        return None if self._entry is None else self._entry.number
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._entry = ConnectionEntry(len(self._ledger.connections) + 1, time.monotonic_ns())

@@ -39,6 +39,7 @@ class RequestEntry:
     duration_ns: int
     user_agent: str
     connection: int | None = None
+    """Number of the connection it came on: two requests on one connection, or one on a prewarmed one."""
 
 
 @dataclass(slots=True)

@@ -146,6 +146,9 @@ class ElevenLabsEmulator:
         entry = RequestEntry(
             time.monotonic_ns(), request.method, request.path, query, 0, 0, request.headers.get("User-Agent", "")
         )
+        watched = None if request.transport is None else request.transport.get_protocol()
+        if isinstance(watched, WatchedConnection):
+            entry.connection = watched.number
         self.ledger.requests.append(entry)
         try:
             response = await handler(request)
