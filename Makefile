@@ -1,0 +1,54 @@
+# Two commands do everything on a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint check serve lock clean
+
+help:
+	@echo "make demo    play the same call on both profiles, on the emulators; no account needed"
+	@echo "make test    run all tests"
+	@echo "make lint    formatting, lint rules, strict types"
+	@echo "make check   lint and test"
+	@echo "make serve   start the optimized server (settings from .env)"
+	@echo "make lock    pin the dependencies anew"
+
+demo: $(VENV)/.installed
+	$(BIN)/shortwire demo
+
+serve: $(VENV)/.installed
+	$(BIN)/shortwire serve
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check src tests scripts
+	$(BIN)/ruff check src tests scripts
+	$(BIN)/mypy
+
+check: lint test
+
+lock:
+	scripts/lock.sh
+
+clean:
+	rm -rf $(VENV) demo-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	@for python in python3.13 python3.12 python3.11 python3; do \
+	  if $$python -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    exec $$python -m venv $(VENV); \
+	  fi; \
+	done; \
+	echo "Shortwire needs Python 3.11 or newer with its venv module (Debian: apt install python3-venv)" >&2; exit 1
+
+# Exactly the versions and files that were tried: everything is pinned with its hash.
+$(VENV)/.installed: requirements.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
