@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request
+from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import StreamingResponse
 
 from ..numbers import mask_number
 from ..ports import CallDesk
 from ..records import CallEvent
 from ..terms import CallId
-from .models import CallIn, CallList, CallOut, ErrorOut, ListQuery, call_out
+from .models import CallIdText, CallIn, CallList, CallOut, ErrorOut, IdempotencyKey, ListQuery, call_out
 from .options import WebOptions
 
 __all__ = ["ERRORS", "api_routes"]
@@ -42,7 +43,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 ERRORS = errors(401, 422, 500, 503)
-CallIdPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9_]{1,64}$", description="The call's id.")]
+CallIdPath = Annotated[CallIdText, Path(description="The call's id.")]
 Reveal = Annotated[bool, Query(description="Show the telephone number in full.")]
 
 
@@ -54,10 +55,8 @@ def api_routes(desk: CallDesk, options: WebOptions) -> APIRouter:
     async def place(
         body: CallIn,
         idempotency_key: Annotated[
-            str | None,
-            Header(
-                pattern=r"^[\x21-\x7e]{1,200}$", description="The same key and body again: the same call, dialled once."
-            ),
+            IdempotencyKey | SkipJsonSchema[None],
+            Header(description="The same key and body again: the same call, dialled once."),
         ] = None,
         reveal: Reveal = False,
     ) -> CallOut:
@@ -89,12 +88,12 @@ def api_routes(desk: CallDesk, options: WebOptions) -> APIRouter:
     async def follow(
         call_id: CallIdPath,
         last_event_id: Annotated[
-            int | None, Header(ge=0, le=2**31, description="Go on after this event (sent by browsers on reconnecting).")
-        ] = None,
+            int, Header(ge=0, le=2**31, description="Go on after this event (sent by browsers on reconnecting).")
+        ] = 0,
     ) -> StreamingResponse:
         # Asked first, because an iterator says that a call is unknown only after the headers are gone.
         call = await desk.get(CallId(call_id))
-        events = desk.follow(call.id, after=last_event_id or 0)
+        events = desk.follow(call.id, after=last_event_id)
         stream = _sse(events, options.heartbeat_s, call.number)
         return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 

@@ -6,6 +6,7 @@ can be mounted on the listener that also carries the media, or driven by a test.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -130,8 +131,19 @@ def _problem(problem: dict[str, Any]) -> str:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = _HTTP_CODES.get(error.status_code, "http_error")
-    text = {404: "there is no such route", 405: "this route does not know that method"}.get(error.status_code)
-    details = "see /docs" if error.status_code in (404, 405) else ""
-    message = text or str(error.detail)
-    return error_answer(request.url.path, error.status_code, code, message, details, headers=dict(error.headers or {}))
+    path, status = request.url.path, error.status_code
+    headers = dict(error.headers or {})
+    if status == 405 and (methods := _methods(request.app, path)):
+        # The framework answers with the methods of the first route that has this path.
+        headers["Allow"] = ", ".join(methods)
+    code = _HTTP_CODES.get(status, "http_error")
+    text = {404: "there is no such route", 405: "this route does not know that method"}.get(status)
+    return error_answer(path, status, code, text or str(error.detail), "see /docs" if text else "", headers=headers)
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """The methods that the published routes know for a path."""
+    for template, operations in openapi_document(app)["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+            return sorted(method.upper() for method in operations)
+    return []

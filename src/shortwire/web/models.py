@@ -11,20 +11,24 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic.json_schema import SkipJsonSchema
 
 from ..numbers import mask_number
 from ..records import CallRecord, CallRequest
 from ..terms import AgentId, CallState
 
 __all__ = [
+    "CallIdText",
     "CallIn",
     "CallList",
     "CallOut",
     "CauseOut",
     "ErrorOut",
+    "IdempotencyKey",
     "ListQuery",
     "SeedCallIn",
     "SeedCallOut",
+    "SeedErrorOut",
     "call_out",
 ]
 
@@ -64,8 +68,18 @@ Value = Annotated[
     str | int | float | bool, BeforeValidator(_storable), Field(description="text, number, true or false")
 ]
 VendorId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+CallIdText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,64}$")]
+IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+# The pattern is described but judged by the desk, whose refusal says what to write instead.
 Number = Annotated[
-    Text, Field(min_length=1, max_length=40, description="Whom to call, E.164.", examples=["+14155550123"])
+    Text,
+    Field(
+        min_length=1,
+        max_length=40,
+        description="Whom to call, E.164.",
+        examples=["+14155550123"],
+        json_schema_extra={"pattern": r"^\+[1-9][0-9]{6,14}$"},
+    ),
 ]
 
 
@@ -177,10 +191,8 @@ class ListQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: Annotated[int, Field(ge=1, le=200)] = 50
-    before: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_]{1,64}$", description="An id; older calls follow.")] = (
-        None
-    )
-    state: CallState | None = None
+    before: Annotated[CallIdText | SkipJsonSchema[None], Field(description="An id; older calls follow.")] = None
+    state: CallState | SkipJsonSchema[None] = None
     reveal: Annotated[bool, Field(description="Show telephone numbers in full.")] = False
 
 
