@@ -242,7 +242,9 @@ async def test_conversation_on_asyncio():
 
 async def test_overrides_variables_and_written_messages():
     seen, ended = Ear(), []
-    script = AgentScript(first_message="Hello.", replies=(Reply("Yes.", (10, 20)), Reply("Goodbye.", (10, 20), end_call=True)))
+    script = AgentScript(
+        first_message="Hello.", replies=(Reply("Yes.", (10, 20)), Reply("Goodbye.", (10, 20), end_call=True))
+    )
     behaviour = Behaviour(greeting_think_ms=(10, 20), interruption_ids="strict")
     settings = config(script=script, behaviour=behaviour, allow_overrides=("agent.first_message",))
     async with ElevenLabsEmulator(settings) as eleven:
@@ -358,7 +360,9 @@ async def test_the_client_sees_errors_and_repeats_only_what_may_be_repeated():
         assert len(eleven.ledger.requests) == 1
         eleven.reset()
         eleven.faults = Faults(signed_url_status=429, signed_url_times=1)
-        signed = ElevenLabs(base_url=eleven.base_url, api_key="sk_emulated").conversational_ai.conversations.get_signed_url
+        signed = ElevenLabs(
+            base_url=eleven.base_url, api_key="sk_emulated"
+        ).conversational_ai.conversations.get_signed_url
         answer = await asyncio.to_thread(signed, agent_id="agent_demo")
         assert answer.signed_url.startswith(f"ws://127.0.0.1:{eleven.port}/v1/convai/conversation?agent_id=agent_demo&")
         assert [entry.status for entry in eleven.ledger.requests] == [429, 200]

@@ -31,7 +31,7 @@ class WatchedConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self._entry = ConnectionEntry(len(self._ledger.connections) + 1, time.monotonic_ns())
+        self._entry = ConnectionEntry(next(self._ledger.numbers), time.monotonic_ns())
         self._ledger.connections.append(self._entry)
         if self._idle_s is not None:
             self._timer = asyncio.get_running_loop().call_later(self._idle_s, self._idle_too_long, transport)

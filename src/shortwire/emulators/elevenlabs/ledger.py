@@ -7,7 +7,9 @@ system's monotonic clock is shared (Linux, macOS).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from typing import Any
 
 from shortwire.emulators.elevenlabs.turns import Turn
@@ -129,6 +131,8 @@ class Ledger:
     conversations: dict[str, ConversationRecord] = field(default_factory=dict)
     refusals: list[dict[str, Any]] = field(default_factory=list)
     """Sockets closed before they became a conversation: at_ns, code, reason."""
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    """Of connections; a reset does not start them again, because connections outlive it."""
 
     def clear(self) -> None:
         self.connections.clear()
