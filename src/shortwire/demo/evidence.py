@@ -13,7 +13,11 @@ from typing import Any
 
 from .heard import Exchange, Interruption, Span, exchanges, interruptions, read_stereo, speech, turns
 
-__all__ = ["AgentTurn", "Evidence", "Said", "gather"]
+__all__ = ["AgentTurn", "Evidence", "Said", "Stages", "gather"]
+
+
+Stages = tuple[tuple[str, str, float], ...]
+"""Consecutive parts of a delay: (key, label, ms)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,10 @@ class AgentTurn:
     """Position of the party's speech in the audio the agent received, its first voiced frame ..."""
     heard_to_ms: float | None
     """... and its last."""
+    arrived_ms: float | None = None
+    """When that last voiced frame arrived at the agent."""
+    certain_ms: float | None = None
+    """When the agent held the party's turn for over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +69,10 @@ class Evidence:
     """The agent's record of the conversation; empty if there was none."""
     ended_ms: float | None
     """The carrier's end of the call."""
-    setup: tuple[tuple[str, str, float], ...]
-    """From the answer to the first word: (key, label, ms), adding up to it."""
+    setup: Stages
+    """From the answer to the first word, adding up to it."""
+    stages: tuple[Stages, ...]
+    """The same for each answered exchange, in order, adding up to its gap; empty where the agent's turn is unknown."""
 
     @property
     def first_word_ms(self) -> float | None:
@@ -103,21 +113,25 @@ def gather(carrier: Mapping[str, Any], agent: Mapping[str, Any], recording: byte
             voice=turn["kind"] == "voice",
             heard_from_ms=turn["speech_began_ms"],
             heard_to_ms=turn["speech_ended_ms"],
+            arrived_ms=since(turn.get("speech_ended_ns")),
+            certain_ms=since(turn.get("turn_certain_ns")),
         )
         for turn in conversation.get("turns") or ()
     )
     party = _named(turns(party_speech, agent_speech), [s.text for s in said])
     heard = _named(turns(agent_speech, party_speech), [t.text for t in agent_turns])
+    answers = tuple(exchanges(party, heard))
     return Evidence(
         said=said,
         agent_turns=agent_turns,
         party=party,
         agent=heard,
-        exchanges=tuple(exchanges(party, heard)),
+        exchanges=answers,
         interruptions=tuple(interruptions(party, heard)),
         stream=stream,
         conversation=conversation,
         ended_ms=since((carrier.get("instants_ns") or {}).get("ended")),
+        stages=_all_stages(answers, [turn for turn in agent_turns if turn.voice]),
         setup=_setup(stream, since(conversation.get("opened_ns")), agent_turns, heard),
     )
 
@@ -129,15 +143,38 @@ def _named(found: Sequence[Span], texts: Sequence[str]) -> tuple[Span, ...]:
 
 def _setup(
     stream: Mapping[str, Any], connected_ms: float | None, agent_turns: Sequence[AgentTurn], heard: Sequence[Span]
-) -> tuple[tuple[str, str, float], ...]:
-    instants = [
+) -> Stages:
+    return _staged(
+        0.0,
         ("carrier", "Media stream opens", stream.get("open_ms")),
         ("connect", "Agent's socket opens", connected_ms),
         ("generation", "Agent's first audio", agent_turns[0].first_audio_ms if agent_turns else None),
         ("playout", "Way to the ear", heard[0].start_ms if heard else None),
-    ]
+    )
+
+
+def _all_stages(found: Sequence[Exchange], voiced: Sequence[AgentTurn]) -> tuple[Stages, ...]:
+    answered = [exchange for exchange in found if exchange.reply is not None]
+    if len(answered) != len(voiced):
+        return tuple(() for _ in answered)  # who answered whom would be a guess
+    return tuple(_gap_stages(exchange, turn) for exchange, turn in zip(answered, voiced, strict=True))
+
+
+def _gap_stages(exchange: Exchange, turn: AgentTurn) -> Stages:
+    """Where the time between the party's last sound and the reply's first one went."""
+    return _staged(
+        exchange.said.end_ms,
+        ("uplink", "Way to the agent", turn.arrived_ms),
+        ("endpointing", "End-pointing", turn.certain_ms),
+        ("generation", "Generation", turn.first_audio_ms),
+        ("playout", "Way to the ear", None if exchange.reply is None else exchange.reply.start_ms),
+    )
+
+
+def _staged(from_ms: float, *instants: tuple[str, str, float | None]) -> Stages:
+    """Lengths between instants; nothing at all when one of them is unknown."""
     parts: list[tuple[str, str, float]] = []
-    at_ms = 0.0
+    at_ms = from_ms
     for key, label, instant in instants:
         if instant is None:
             return ()

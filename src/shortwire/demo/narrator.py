@@ -37,7 +37,7 @@ class Narrator:
             self._zero = at
         told = _sentence(str(event.get("kind", "")), event.get("data") or {})
         if told is not None:
-            self._console.print(Text(f"{at - self._zero:7.2f} s  ", style="dim").append_text(told))
+            self._console.print(Text(f"{at - self._zero:7.2f} s  ", style="dim").append_text(told), soft_wrap=True)
 
     def server_line(self, line: str) -> None:
         """What the server printed: its latency lines are shown, the rest is not."""

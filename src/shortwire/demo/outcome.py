@@ -84,5 +84,20 @@ def _shown(outcome: Outcome) -> CallReport:
         gaps=[gap.as_dict() for gap in outcome.gaps],
         interruptions=cuts(evidence),
         checks=[check.as_dict() for check in outcome.verdict.checks],
+        stages=_stages(outcome),
         setup=[Part(key, label, ms) for key, label, ms in evidence.setup],
     )
+
+
+def _stages(outcome: Outcome) -> dict[object, list[Part]]:
+    """By the product's turn number: the stages seen from outside, with our own part of the way set apart."""
+    bridges = {turn.get("index"): turn.get("bridge_ms") or 0.0 for turn in outcome.played.call.get("turns") or ()}
+    shown: dict[object, list[Part]] = {}
+    for gap, stages in zip(outcome.gaps, outcome.evidence.stages, strict=False):
+        if gap.turn is None or not stages:
+            continue
+        key, label, ms = stages[-1]
+        parts = [Part(*stage) for stage in stages[:-1]]
+        bridge_ms = min(ms, bridges.get(gap.turn, 0.0))
+        shown[gap.turn] = [*parts, Part("bridge", "Bridge", bridge_ms), Part(key, label, ms - bridge_ms)]
+    return shown

@@ -19,11 +19,11 @@ import jinja2
 from markupsafe import Markup
 
 from .figures import HOW, side_by_side
-from .view import CallReport, Part, Report, number, peaks, setup_parts, turn_parts
+from .view import CallReport, Part, Report, gap_parts, number, peaks, setup_parts
 
 __all__ = ["render"]
 
-_STAGES = ("carrier", "connect", "endpointing", "generation", "bridge", "playout")
+_STAGES = ("carrier", "connect", "uplink", "endpointing", "generation", "bridge", "playout")
 
 
 def render(report: Report) -> str:
@@ -71,20 +71,25 @@ def _template() -> jinja2.Template:
     return environment.from_string(_asset("page.html.j2"))
 
 
-_TAILS = {"gap_p95": "gap_p50", "bridge_p99": "bridge_p50"}
-"""Percentiles that stand on the card of the median instead of on their own."""
+_TAILS = {
+    "gap_p95": ("gap_p50", "p95"),
+    "bridge_p99": ("bridge_p50", "p99"),
+    "clear": ("barge_in", "clear sent after"),
+}
+"""Figures that stand in a line on the card of another instead of on their own."""
 
 
 def _cards(figures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    cards = {row["key"]: _figure(row) for row in figures if row["key"] not in _TAILS}
-    for row in figures:
-        if card := cards.get(_TAILS.get(row["key"], "")):
-            values = " → ".join(number(value) for value in row["values"].values())
-            card["notes"].append(f"{row['name'].rsplit(' ', 1)[-1]} {values} {row['unit']}")
-    for row in figures:
-        counts = [str(count) for count in row["counts"].values() if count is not None]
-        if counts and row["key"] in cards:
-            cards[row["key"]]["notes"].append(f"n {' / '.join(counts) if len(set(counts)) > 1 else counts[0]}")
+    rows = {row["key"]: row for row in figures}
+    tails = {key: (card, name) for key, (card, name) in _TAILS.items() if key in rows and card in rows}
+    cards = {key: _figure(row) for key, row in rows.items() if key not in tails}
+    for key, (host, name) in tails.items():
+        values = " → ".join(number(value) for value in rows[key]["values"].values())
+        cards[host]["notes"].append(f"{name} {values} {rows[key]['unit']}")
+    for key, card in cards.items():
+        counts = [str(count) for count in rows[key]["counts"].values() if count is not None]
+        if counts:
+            card["notes"].append(f"n {' / '.join(counts) if len(set(counts)) > 1 else counts[0]}")
     return list(cards.values())
 
 
@@ -147,11 +152,16 @@ def _lede(figures: Sequence[Mapping[str, Any]]) -> str:
             continue
         text = what.format(number(values[-1]))
         if len(values) > 1:
-            saved = values[0] - values[-1]
-            text += f" ({number(abs(saved))} ms {'sooner' if saved >= 0 else 'later'} than on the baseline)"
+            text += f" ({_against_baseline(values[0] - values[-1])})"
         sentences.append(text)
     text = ", ".join(sentences)
     return text[:1].upper() + text[1:] + "." if text else "A telephone call between a party and an agent."
+
+
+def _against_baseline(saved_ms: float) -> str:
+    if abs(saved_ms) <= 20:  # one telephone frame: nobody could hear it
+        return "as on the baseline"
+    return f"{number(abs(saved_ms))} ms {'sooner' if saved_ms > 0 else 'later'} than on the baseline"
 
 
 def _call(call: CallReport, element: str) -> dict[str, Any]:
@@ -159,9 +169,9 @@ def _call(call: CallReport, element: str) -> dict[str, Any]:
     falls = [
         _fall(f"turn {_turn_number(turn, index)}", parts)
         for index, turn in enumerate(turns)
-        if (parts := turn_parts(turn))
+        if (parts := gap_parts(call, turn))
     ]
-    columns = _stages([part for turn in turns for part in turn_parts(turn)])
+    columns = _stages([part for turn in turns for part in gap_parts(call, turn)])
     drawn = peaks(call.recording) if call.recording else {"step_ms": 5, "duration_ms": 0, "lanes": []}
     setup = setup_parts(call)
     return {
@@ -227,7 +237,7 @@ def _rows(call: CallReport, turns: Sequence[Mapping[str, Any]], columns: Sequenc
     heard = {gap.get("turn"): gap["ms"] for gap in call.gaps}
     rows = []
     for index, turn in enumerate(turns):
-        parts = {part.key: part.ms for part in turn_parts(turn)}
+        parts = {part.key: part.ms for part in gap_parts(call, turn)}
         name = _turn_number(turn, index)
         rows.append(
             {
@@ -248,7 +258,7 @@ def _lines(call: CallReport) -> list[dict[str, Any]]:
     for span in call.heard:
         start, end = span["start_ms"], span["end_ms"]
         said = {"kind": "said", "who": _who(span), "from_ms": start, "to_ms": end, "text": str(span.get("text", ""))}
-        lines.append((start, 1, {**said, "at": f"{start / 1000:.1f} s"}))
+        lines.append((start, 1, {**said, "at": f"{start / 1000:.1f} s", "cut": bool(span.get("interrupted"))}))
     for gap in call.gaps:
         lines.append(
             (gap["to_ms"], 0, {"kind": "gap", "label": f"{number(gap['ms'])} ms", "text": gap.get("note", "")})
@@ -273,6 +283,7 @@ def _told(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "to_ms": 0,
             "text": str(event["data"].get("text", "")),
             "at": f"{event['at'] - start:.1f} s",
+            "cut": False,
         }
         for event in events
         if event.get("kind") in speakers

@@ -11,9 +11,13 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from .view import CallReport, number, setup_parts, turn_parts
+from .view import CallReport, gap_parts, number, setup_parts
 
 __all__ = ["check_lines", "comparison_table", "setup_table", "turn_table"]
+
+
+_PARTY_WIDTH = 24
+"""Of the party's words in a table: together with everything else 80 columns."""
 
 
 def _table(title: str) -> Table:
@@ -56,22 +60,24 @@ def _difference(row: Mapping[str, Any]) -> Text:
 def turn_table(call: CallReport) -> Table:
     """One row a turn: what was said, the stages of the gap, the gap live and in the recording, in ms."""
     turns = list(call.call.get("turns") or ())
-    stages = {part.key: part for turn in turns for part in turn_parts(turn)}
+    stages = {part.key: part for turn in turns for part in gap_parts(call, turn)}
     heard = {gap.get("turn"): gap["ms"] for gap in call.gaps}
     table = _table(f"Turn by turn, {call.profile} (ms)")
-    table.add_column("turn")
-    table.add_column("party", max_width=38)
+    table.add_column("turn", no_wrap=True)
+    table.padding = (0, 1, 0, 0)
+    table.add_column("party", no_wrap=True)
     for part in stages.values():
-        table.add_column(Text(part.label), justify="right")
-    table.add_column("gap, live", justify="right", style="bold")
+        table.add_column(Text(_in_two_lines(part.label)), justify="right", no_wrap=True)
+    table.add_column("gap\nlive", justify="right", style="bold", no_wrap=True)
     if heard:
-        table.add_column("gap, recording", justify="right")
+        table.add_column("gap\nheard", justify="right", no_wrap=True)
     for index, turn in enumerate(turns):
         name = turn.get("index", index)
-        parts = {part.key: part.ms for part in turn_parts(turn)}
+        parts = {part.key: part.ms for part in gap_parts(call, turn)}
         said = Text(str(turn.get("party") or ("(greeting)" if turn.get("kind") == "greeting" else "")))
+        said.truncate(_PARTY_WIDTH - (10 if turn.get("barge_in") else 0), overflow="ellipsis")
         if turn.get("barge_in"):
-            said.append(" [barge-in]", style="red")
+            said.append(" (cut off)", style="red")
         cells = [Text(number(parts.get(key))) for key in stages]
         table.add_row(
             Text(str(name)),
@@ -81,6 +87,12 @@ def turn_table(call: CallReport) -> Table:
             *([Text(number(heard.get(name)))] if heard else []),
         )
     return table
+
+
+def _in_two_lines(label: str) -> str:
+    """Narrow heads, so that the table fits into 80 columns."""
+    first, blank, rest = label.removeprefix("Way ").rpartition(" ")
+    return f"{first}\n{rest}" if blank else label.replace("-", "-\n").replace("Generation", "Gene-\nration")
 
 
 def setup_table(calls: Sequence[CallReport]) -> Table | None:

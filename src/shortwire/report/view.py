@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["CallReport", "Part", "Report", "number", "peaks", "setup_parts", "turn_parts"]
+__all__ = ["CallReport", "Part", "Report", "gap_parts", "number", "peaks", "setup_parts", "turn_parts"]
 
 _PEAK_MS = 5
 
@@ -26,7 +26,7 @@ class Part:
     """One stage of a delay."""
 
     key: str
-    """Stable name, also the colour: endpointing, generation, bridge, playout, carrier, connect, ..."""
+    """Stable name, also the colour: uplink, endpointing, generation, bridge, playout, carrier, connect."""
     label: str
     ms: float
 
@@ -49,6 +49,8 @@ class CallReport:
     """at_ms, silent_ms, ms."""
     checks: Sequence[Mapping[str, Any]] = ()
     """name, passed, text."""
+    stages: Mapping[Any, Sequence[Part]] = field(default_factory=dict)
+    """By turn index, the stages of its gap as seen from outside; they are shown instead of the call's own."""
     setup: Sequence[Part] = ()
     """From the answer to the first word, as measured outside the product."""
 
@@ -119,6 +121,11 @@ def turn_parts(turn: Mapping[str, Any]) -> list[Part]:
     if turn.get("kind") == "greeting" or turn.get("response_gap_ms") is None:
         return []
     return _parts(_TURN_STAGES if turn.get("endpointing_ms") is not None else _WHOLE_TURN_STAGES, turn)
+
+
+def gap_parts(call: CallReport, turn: Mapping[str, Any]) -> list[Part]:
+    """The stages of one gap: those seen from outside where they are known, else the call's own."""
+    return list(call.stages.get(turn.get("index"), ())) or turn_parts(turn)
 
 
 def setup_parts(call: CallReport) -> list[Part]:
