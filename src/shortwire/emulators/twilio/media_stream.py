@@ -53,6 +53,8 @@ class StreamRecord:
     received: dict[str, int] = field(default_factory=dict)
     """Messages from the bridge by kind; "refused" are the ones ignored with a warning."""
     received_audio_ms: float = 0.0
+    first_frame_ms: float | None = None
+    """Where chunk 1 begins on the call's time line."""
     first_audio_ms: float | None = None
     """Arrival of the first agent audio."""
     dropped_frames: int = 0
@@ -162,6 +164,8 @@ class MediaStream:
             raise _Failed(31910, f"TLS: {error}") from None
         except (TimeoutError, aiohttp.ServerTimeoutError):
             raise _Failed(31901, "no answer to the connection request") from None
+        except ValueError as error:
+            raise _Failed(31923, f"malformed URL: {error}") from None
         except (aiohttp.ClientError, OSError) as error:
             raise _Failed(31902, f"connection refused: {error}") from None
 
@@ -197,9 +201,7 @@ class MediaStream:
             elif message.type is not aiohttp.WSMsgType.PONG:
                 return self._ended(message, ws.close_code)
 
-    def _ended(
-        self, message: Any, close_code: int | None
-    ) -> tuple[Outcome, str]:
+    def _ended(self, message: Any, close_code: int | None) -> tuple[Outcome, str]:
         if self._stopping:
             return "stopped", ""
         self.record.closed_by = "bridge"
@@ -275,6 +277,8 @@ class MediaStream:
 
     def _on_frame(self, ulaw: bytes) -> None:
         wobble = self._dice.randint(-1, 1) * self._config.choices.timestamp_wobble_ms if self._frames else 0
+        if not self._frames:
+            self.record.first_frame_ms = (len(self._line.spoken) - len(ulaw)) / 8
         timestamp_ms = self._first_timestamp_ms + 20 * self._frames + wobble
         self._frames += 1
         if len(self._outbox) >= self._config.choices.outbox_frames:

@@ -151,7 +151,8 @@ class Party:
             return self._after_silence(say.delay_ms)
         if self.now_ms - self._spurt_end_ms > _MID_SENTENCE_MS:
             return None  # between two sentences, or finished: not the middle of one
-        return max(self._spurt_begin_ms, self._last_words_ms) + say.delay_ms
+        due_ms = max(self._spurt_begin_ms, self._last_words_ms) + say.delay_ms
+        return due_ms if self._spurt_end_ms >= due_ms else None
 
     def _after_silence(self, delay_ms: int) -> float | None:
         """From the true end of the agent's speech; certain only after `silence_ms`, so never before that."""

@@ -138,9 +138,13 @@ class Program:
 
     def _next(self, url: str, method: str, document: Document) -> Source:
         """A relative URL counts from the document; an empty one is the document itself."""
-        target = urljoin(document.base_url, url)
-        if not target:
-            raise twiml.TwimlError("a relative URL in a document that came without one")
+        try:
+            target = urljoin(document.base_url, url)
+            scheme = urlsplit(target).scheme
+        except ValueError:
+            raise twiml.TwimlError(f"malformed URL: {url}", 11200) from None
+        if scheme not in {"http", "https"}:
+            raise twiml.TwimlError(f"not an absolute http URL, in a document that came without one: {url!r}", 11200)
         return replace(self._fallback, url=target, method=method, text=None)
 
     async def _dial(self, verb: twiml.Dial, document: Document) -> tuple[Source, dict[str, str] | None] | None:
@@ -187,9 +191,12 @@ class Program:
 
 
 def _stream_url(url: str, base_url: str) -> str:
-    if urlsplit(url).scheme or not base_url:
+    if "://" in url or not base_url:
         return url
-    joined = urljoin(base_url, url)
+    try:
+        joined = urljoin(base_url, url)
+    except ValueError:
+        return url  # malformed: said by the check that follows
     return joined.replace("http", "ws", 1) if joined.startswith("http") else joined
 
 

@@ -96,11 +96,12 @@ class WebhookSender:
         return f"{url} answered {answer.status} {answer.content_type}: reply 204, or 200 with text/xml"
 
     async def _send(self, entry: Entry, url: str, method: str, params: Params, *, spaces_as_plus: bool) -> Answer:
-        manners = _overridden(self._config.webhooks, url)
-        request = _Request(_no_fragment(url), method, params, str(uuid.uuid4()), spaces_as_plus, manners)
-        entry["token"] = request.token
+        entry["token"] = str(uuid.uuid4())
         began_ns = time.monotonic_ns()
+        manners = self._config.webhooks
         try:
+            manners = _overridden(manners, url)
+            request = _Request(_no_fragment(url), method, params, entry["token"], spaces_as_plus, manners)
             async with asyncio.timeout(manners.total_timeout_s):
                 answer = await self._follow(entry, request)
         except TimeoutError:
@@ -109,6 +110,9 @@ class WebhookSender:
         except Unanswered as error:
             entry["error"] = f"{error.code} {error}"
             raise
+        except ValueError as error:
+            entry["error"] = f"malformed URL: {error}"
+            raise Unanswered(11200, f"malformed URL: {url}", url) from None
         finally:
             entry["elapsed_ms"] = (time.monotonic_ns() - began_ns) / 1e6
         entry["status"] = answer.status
