@@ -118,6 +118,7 @@ stop() {
     esac
     rm -f "$state_file"
   fi
+  rmdir "$state_dir"
 }
 
 case "${1:-}" in
