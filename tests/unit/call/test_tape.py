@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import struct
 from zlib import crc32
 
@@ -16,8 +15,9 @@ from shortwire.call.tape import Kind, Record, TapeHeader, TapeWriter, read_tape
 
 HEADER = TapeHeader("call_1", clock_ns=5_000_000_000, wall_s=1_790_000_000.25, more={"profile": "optimized"})
 
-audio_kinds = st.sampled_from([Kind.UPLINK_AUDIO, Kind.DOWNLINK_AUDIO, Kind.DOWNLINK_DROPPED])
-text_kinds = st.sampled_from([kind for kind in Kind if kind not in (1, 2, 3)])
+AUDIO = (Kind.UPLINK_AUDIO, Kind.UPLINK_KEPT, Kind.DOWNLINK_AUDIO, Kind.DOWNLINK_DROPPED)
+audio_kinds = st.sampled_from(AUDIO)
+text_kinds = st.sampled_from([kind for kind in Kind if kind not in AUDIO])
 instants = st.integers(0, 2**62)
 records = st.one_of(
     st.builds(Record, audio_kinds, instants, st.binary(max_size=400).map(base64.b64encode)),
@@ -168,9 +168,12 @@ def test_the_side_log_becomes_records() -> None:
         (8, side.TO_AGENT, b"A"),
         (9, side.HEARD, (7, 0.0)),
         (10, side.BARGE_IN, 125.5),
+        (11, side.UPLINK_KEPT, b"DDDD"),
+        (12, side.HEARD, (None, 20.0)),  # a later mark: on the tape as the carrier's message
+        (13, side.WORDS, ("party.said", "hi")),  # on the tape as the agent's message
     ]
     found = list(tape.from_side(entries))
-    assert [r.at_ns for r in found] == list(range(1, 11))
+    assert [r.at_ns for r in found] == list(range(1, 12))
     assert [r.kind for r in found] == [
         Kind.UPLINK_AUDIO,
         Kind.DOWNLINK_AUDIO,
@@ -182,7 +185,7 @@ def test_the_side_log_becomes_records() -> None:
         Kind.TO_AGENT,
         Kind.HEARD,
         Kind.BARGE_IN,
+        Kind.UPLINK_KEPT,
     ]
     assert found[0].ulaw == base64.b64decode("AAAA")
     assert [found[2].value, found[8].value, found[9].value] == [None, 7, 125.5]
-    assert json.loads(json.dumps(found[9].value)) == 125.5

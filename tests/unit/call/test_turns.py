@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortwire.call.speech import SpeechEdges
 from shortwire.call.turns import Turn, TurnTracker
 
 MS = 1_000_000
@@ -412,14 +411,3 @@ def test_any_order_of_facts_keeps_the_arithmetic(script: list[tuple[int, str]]) 
         if turn.endpointing_ms is not None:
             assert turn.generation_ms is not None
             assert turn.endpointing_ms + turn.generation_ms == pytest.approx(turn.agent_ms)
-
-
-def test_edges_need_three_voiced_frames_close_together() -> None:
-    edges = SpeechEdges()
-    for i, voiced in enumerate([1, 0, 0, 1, 0, 1, 0, 0, 0, 1, 1, 0, 1, 0]):
-        edges.frame(i * 20 * MS, bool(voiced))
-    (stretch,) = edges.stretches
-    assert (stretch.start_ns, stretch.end_ns) == (8 * 20 * MS, 12 * 20 * MS)
-    assert edges.before(8 * 20 * MS) is None
-    assert edges.overlapping(0, 161 * MS) == [stretch]
-    assert edges.overlapping(240 * MS, 500 * MS) == []
