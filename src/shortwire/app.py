@@ -30,9 +30,11 @@ from .settings import Settings
 from .store.opening import open_store
 from .switchboard import Switchboard
 from .switchboard.context import Context
+from .switchboard.low_latency import LowLatency
 from .switchboard.taping import TapeFiles
 from .telemetry.latency_lines import LatencyLines
 from .telemetry.logs import configure_logging
+from .terms import AgentId
 from .web.app import create_app
 from .web.options import WebOptions
 from .wire.signature import verify
@@ -76,6 +78,7 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
     store = await asyncio.to_thread(
         open_store, database.get_secret_value() if database else settings.shortwire_data_dir
     )
+    low_latency = LowLatency(platform, SystemClock())
     tapes = TapeFiles(Path(options.tape_dir)) if options.tape_dir else None
     auth_token = settings.twilio_auth_token.get_secret_value()
     desk = Switchboard(
@@ -91,6 +94,7 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
             sinks=_sinks(options),
             write_tape=tapes.append if tapes else None,
             verify_signature=lambda url, signature: verify(auth_token, url, (), signature),
+            agent_overrides=low_latency.overrides if options.toggles.low_latency_mode else lambda _agent_id: {},
         )
     )
     web = create_app(
@@ -105,6 +109,7 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
     try:
         await front.start()
         await desk.start()
+        learning = asyncio.create_task(_say_low_latency(low_latency, options, say))
         say(f"ready on http://{settings.shortwire_host}:{front.port}")
         # What lives now lives as long as the process: the collector need not look at it again, and a
         # full collection never stands between two frames for long.
@@ -113,6 +118,8 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
         await _until_told_to_stop(desk, say)
         await front.stop()
         await desk.stop()
+        learning.cancel()
+        low_latency.close()
         return 0
     finally:
         await carrier.close()
@@ -120,6 +127,18 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
         await store.close()
         if tapes is not None:
             await asyncio.to_thread(tapes.close)
+
+
+async def _say_low_latency(low_latency: LowLatency, options: BridgeOptions, say: Callable[[str], None]) -> None:
+    """Read the agent's configuration beside everything else, and say what LOW_LATENCY_MODE makes of it."""
+    if not options.toggles.low_latency_mode:
+        return
+    found = await low_latency.learn(AgentId(options.agent_id))
+    if found is None:
+        say("LOW_LATENCY_MODE: the agent's configuration could not be read, so nothing is overridden")
+        return
+    for reason in found.reasons:
+        say(f"LOW_LATENCY_MODE: {reason}")
 
 
 async def _until_told_to_stop(desk: Switchboard, say: Callable[[str], None]) -> None:

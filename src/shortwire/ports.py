@@ -100,6 +100,10 @@ class AgentPlatform(Protocol):
         """A URL that opens one conversation, good for 15 minutes. Raises `AgentError`."""
         ...
 
+    async def agent(self, agent_id: AgentId) -> Mapping[str, Any]:
+        """The agent's configuration as the vendor tells it (elevenlabs.md section 4.2). Raises `AgentError`."""
+        ...
+
     async def close(self) -> None: ...
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 
@@ -23,7 +23,8 @@ from ..terms import AgentId, HangupCause
 __all__ = ["ElevenLabsPlatform"]
 
 _SIGNED_URL = "/v1/convai/conversation/get-signed-url"
-_LONGEST_ANSWER = 64 * 1024
+_AGENTS = "/v1/convai/agents"
+_LONGEST_ANSWER = 1024 * 1024
 _CAUSE_BY_CODE = {
     "invalid_api_key": HangupCause.AGENT_UNAUTHORIZED,
     "missing_api_key": HangupCause.AGENT_UNAUTHORIZED,
@@ -68,24 +69,36 @@ class ElevenLabsPlatform:
 
     async def signed_url(self, agent_id: AgentId) -> str:
         """A URL that opens one conversation, good for 15 minutes (section 4.1). Raises `AgentError`."""
+        document = await self._ask("signed_url", _SIGNED_URL, {"agent_id": agent_id})
+        url = document.get("signed_url") if isinstance(document, dict) else None
+        if not isinstance(url, str) or not self._opens_a_socket(url):
+            raise AgentError("the agent's host answered without a signed URL", cause=HangupCause.AGENT_ERROR)
+        return url
+
+    async def agent(self, agent_id: AgentId) -> Mapping[str, Any]:
+        """The agent's configuration (section 4.2). Raises `AgentError`."""
+        document = await self._ask("agent", f"{_AGENTS}/{quote(agent_id, safe='')}", {})
+        if not isinstance(document, dict):
+            raise AgentError("the agent's host answered without a configuration", cause=HangupCause.AGENT_ERROR)
+        return document
+
+    async def _ask(self, call: str, path: str, query: dict[str, str]) -> Any:
+        """One GET within the deadline; the parsed body of a 200."""
         began = self._clock.now_ns()
         try:
             async with asyncio.timeout(self._deadline_s):
-                status, body = await self._get(_SIGNED_URL, {"agent_id": agent_id})
+                status, body = await self._get(path, query)
         except TimeoutError:
             raise _unreachable(f"no answer within {self._deadline_s:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise _unreachable((str(error) or type(error).__name__).splitlines()[0]) from error
         finally:
             if self._on_api_time:
-                self._on_api_time("elevenlabs", "signed_url", (self._clock.now_ns() - began) / NS_PER_MS)
+                self._on_api_time("elevenlabs", call, (self._clock.now_ns() - began) / NS_PER_MS)
         document = _parsed(body)
         if status != 200:
             raise _refused(status, document)
-        url = document.get("signed_url") if isinstance(document, dict) else None
-        if not isinstance(url, str) or not self._opens_a_socket(url):
-            raise AgentError("the agent's host answered without a signed URL", cause=HangupCause.AGENT_ERROR)
-        return url
+        return document
 
     async def close(self) -> None:
         if self._session is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -12,6 +13,7 @@ from ..call.session import Converters
 from ..clock import Clock
 from ..ports import AgentDialer, AgentPlatform, CallStore, Carrier, EventSink
 from ..records import CallEvent, CallRecord
+from ..terms import AgentId
 
 __all__ = ["Context"]
 
@@ -36,6 +38,9 @@ class Context:
     """(call id, bytes to append), returning at once; None: no tapes."""
     verify_signature: Callable[[str, str], bool] = field(default=lambda _url, _signature: False)
     """Whether the carrier signed the upgrade of this URL."""
+
+    agent_overrides: Callable[[AgentId], dict[str, Any]] = field(default=lambda _agent_id: {})
+    """What every call of an agent overrides by itself (LOW_LATENCY_MODE)."""
 
     def tell(self, call: CallRecord, event: CallEvent) -> None:
         """Let everybody beside the call know. A sink that fails harms nobody else."""

@@ -15,6 +15,7 @@ from ..call.session import SessionOptions
 from ..records import CallRecord, CallRequest
 from ..wire.elevenlabs import client_data
 from .context import Context
+from .low_latency import merge_overrides
 
 __all__ = ["overrides_of", "request_fields", "session_options"]
 
@@ -52,7 +53,7 @@ def session_options(context: Context, record: CallRecord) -> SessionOptions:
     toggles = context.options.toggles
     return SessionOptions(
         client_data=client_data(
-            overrides=overrides_of(record.request),
+            overrides=merge_overrides(context.agent_overrides(record.agent_id), overrides_of(record.request)),
             dynamic_variables=record.request.get("dynamic_variables", {}),
             version=__version__,
         ),

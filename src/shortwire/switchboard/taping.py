@@ -72,12 +72,9 @@ class TapeFiles:
         while (item := self._queue.get()) is not None:
             call_id, block = item
             try:
-                with self.path(CallId(call_id)).open("ab", opener=_private) as file:
+                descriptor = os.open(self.path(CallId(call_id)), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+                with os.fdopen(descriptor, "ab") as file:
                     file.write(block)
             except OSError as error:
                 self.dropped += 1
                 log.error("tape.not_written", call_id=call_id, error=str(error))
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
