@@ -49,14 +49,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _serve(config: TwilioConfig, port: int, scenario: Scenario) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(name, stop.set)
-        except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
-            break
     async with TwilioEmulator(config, port=port) as twilio:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(name, stop.set)
+            except NotImplementedError:  # Windows: Ctrl-C arrives as KeyboardInterrupt
+                break
         number = next(iter(config.numbers.values()))
         sys.stdout.write(
             _BANNER.format(
