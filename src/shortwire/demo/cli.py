@@ -148,6 +148,9 @@ def _keep(folder: Path, played: Played) -> None:
     for name, document in documents.items():
         (folder / name).write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
     (folder / "server.log").write_text("\n".join([*played.server_log, ""]), encoding="utf-8")
+    if played.backstage_log:
+        (folder / "emulators.log").write_text("\n".join([*played.backstage_log, ""]), encoding="utf-8")
+    shutil.rmtree(folder / "tls", ignore_errors=True)
     tapes = [path for path in (folder / "data").rglob("*") if path.is_file() and str(played.call["id"]) in path.name]
     for tape in tapes:
         shutil.copyfile(tape, folder / f"call{tape.suffix}")

@@ -79,6 +79,7 @@ def verdict(
     *,
     health: Mapping[str, Any],
     server_exit: int | None,
+    backstage_log: Sequence[str] = (),
     tolerance_ms: float = FRAME_MS,
 ) -> Verdict:
     """All checks of one call.
@@ -89,6 +90,7 @@ def verdict(
         carrier: the carrier emulator's description, with its timeline.
         health: the server's own figures after the call.
         server_exit: its exit status after SIGTERM; None: not asked to end.
+        backstage_log: what the emulators' process printed; anything is a mistake in an emulator.
         tolerance_ms: how far live response gaps may be from the recording's.
     """
     return Verdict(
@@ -104,6 +106,7 @@ def verdict(
             _callbacks(carrier),
             _nothing_left(evidence, health, server_exit),
             _no_warnings(evidence, carrier),
+            _emulators_well(carrier, backstage_log),
             _gaps_agree(evidence, call, tolerance_ms),
         )
     )
@@ -252,6 +255,12 @@ def _no_warnings(evidence: Evidence, carrier: Mapping[str, Any]) -> Check:
         not complaints,
         "; ".join(dict.fromkeys(complaints)) or "no warning, no error, no unknown message",
     )
+
+
+def _emulators_well(carrier: Mapping[str, Any], backstage_log: Sequence[str]) -> Check:
+    errors = [str(entry) for entry in carrier.get("timeline") or () if entry["kind"] == "emulator_error"]
+    errors += backstage_log[-1:]
+    return Check("the emulators had no trouble of their own", not errors, "; ".join(errors) or "neither did")
 
 
 def _gaps_agree(evidence: Evidence, call: Mapping[str, Any], tolerance_ms: float) -> Check:

@@ -46,6 +46,7 @@ def judge(played: Played, scenario: Scenario) -> Outcome:
         played.carrier,
         health=played.health,
         server_exit=played.server_exit,
+        backstage_log=played.backstage_log,
     )
     return Outcome(played, evidence, tuple(gaps(evidence, played.call)), found)
 

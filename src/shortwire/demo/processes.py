@@ -7,6 +7,7 @@ in our order; its output is read line by line as it comes.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import signal
@@ -62,6 +63,8 @@ class Child:
         self._on_line = on_line
         self._tail: list[str] = []
         self._reader = asyncio.create_task(self._read(), name=f"output of {name}")
+        # The last resort, for a second Ctrl-C in the middle of an orderly end.
+        atexit.register(self.kill)
 
     @classmethod
     async def start(
@@ -116,9 +119,10 @@ class Child:
         except TimeoutError:
             self.kill()
             await self._process.wait()
-        with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2):
                 await self._reader
+        atexit.unregister(self.kill)
         return self._process.returncode or 0
 
     def kill(self) -> None:

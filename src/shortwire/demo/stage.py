@@ -61,6 +61,8 @@ class Played:
     """CPU time of the server process between answer and end."""
     server_exit: int | None = None
     server_log: list[str] = field(default_factory=list)
+    backstage_log: list[str] = field(default_factory=list)
+    """What the emulators' process said beside its answers: nothing, or there is a mistake in an emulator."""
 
 
 class Stage:
@@ -70,6 +72,7 @@ class Stage:
         self.profile = profile
         self.folder = folder
         self.log: list[str] = []
+        self._complaints: list[str] = []
         self.narrator: Narrator | None = None
         self.facts: dict[str, Any] = {}
         """What the backstage said of itself: addresses, the network's delays."""
@@ -172,6 +175,7 @@ class Stage:
             health=await self._api.health(),
             cpu_ns=max(0, cpu["ended"] - cpu["answered"]) if cpu["answered"] else 0,
             server_log=self.log,
+            backstage_log=self._complaints,
         )
         played.server_exit = await self._server.stop()
         return played
@@ -184,6 +188,8 @@ class Stage:
     def _on_backstage_line(self, line: str) -> None:
         if line.startswith("{"):
             self._answers.put_nowait(json.loads(line))
+        elif line:
+            self._complaints.append(line)
 
     async def _ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
         self._backstage.ask(json.dumps({**question, "folder": str(self.folder)}))

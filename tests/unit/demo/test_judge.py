@@ -123,6 +123,7 @@ class World:
         }
         self.health: dict[str, Any] = {"calls": 0}
         self.server_exit: int | None = 0
+        self.backstage_log: list[str] = []
 
     @property
     def stream(self) -> dict[str, Any]:
@@ -143,6 +144,7 @@ class World:
             self.carrier,
             health=self.health,
             server_exit=self.server_exit,
+            backstage_log=self.backstage_log,
         )
         assert found.passed == all(check.passed for check in found.checks)
         return [check.name for check in found.checks if not check.passed]
@@ -204,6 +206,7 @@ HUNG_UP = "the agent ended the call, and we hung up the phone"
 CALLBACKS = "status callbacks came in order and were accepted"
 LEFT = "nothing was left open"
 WARNINGS = "neither vendor had anything to complain about"
+TROUBLE = "the emulators had no trouble of their own"
 AGREE = "live response gaps agree with the recording within 20 ms"
 
 
@@ -242,6 +245,7 @@ def put(where: str, key: str, value: Any) -> Callable[[World], None]:
             id="carrier complains",
         ),
         pytest.param(put("carrier", "timeline", []), [CALLBACKS], id="no callbacks"),
+        pytest.param(spoil(backstage_log=["Traceback", "KeyError: 1"]), [TROUBLE], id="emulator raised"),
     ],
 )
 def test_one_fault_fails_its_own_check(change: Callable[[World], None], names: list[str]) -> None:
