@@ -42,7 +42,6 @@ def list_calls(
     if as_json:
         print(json.dumps(found))
         return
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -54,7 +53,7 @@ def list_calls(
         cells = (call["id"], _when(call["created_at"]), "in" if call["direction"] == "inbound" else "out")
         rest = (call["number"], call["state"], call["disposition"] or "", cause)
         table.add_row(*(Text(str(cell)) for cell in (*cells, *rest)))
-    Console(highlight=False).print(table if found["calls"] else "no calls")
+    _wide_console().print(table if found["calls"] else "no calls")
     if found["next"]:
         print(f"older ones: shortwire calls list --before {found['next']}")
 
@@ -82,6 +81,13 @@ def hangup(call_id: CallIdArgument, as_json: Json = False, url: Url = None, api_
 
     call = connect(url, api_key).post(f"/v1/calls/{quote(call_id, safe='')}/hangup")
     print(json.dumps(call) if as_json else f"{call['id']}: {call['state']}")
+
+
+def _wide_console() -> Any:
+    """Rather a line that the terminal wraps than an id that nobody can copy."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, width=max(Console().width, 130))
 
 
 def _when(seconds: float | None) -> str:
@@ -131,7 +137,6 @@ def _print_turns(turns: list[Mapping[str, Any]], latencies: Mapping[str, Any]) -
 
     if not turns:
         return
-    from rich.console import Console
     from rich.table import Table
 
     columns = {
@@ -151,6 +156,6 @@ def _print_turns(turns: list[Mapping[str, Any]], latencies: Mapping[str, Any]) -
         figures = (turn.get(name) for name in columns)
         cells = (f"{figure:.0f}" if isinstance(figure, (int, float)) else "-" for figure in figures)
         table.add_row(str(turn.get("index", "")), str(turn.get("kind", "")), *cells)
-    Console(highlight=False, markup=False).print(table)
+    _wide_console().print(table)
     if summary := line_of({"kind": "call.summary", "data": latencies}, ""):
         print(summary)

@@ -64,13 +64,12 @@ async def _mark_begun(_session: object, _context: object, _params: object) -> No
 class _HttpClient(AsyncTwilioHttpClient):  # type: ignore[misc]
     """The SDK's client on a session of ours: own TLS context, traced, `Retry-After` noted."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext) -> None:
         super().__init__(pool_connections=False)
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(_mark_begun)
         trace.on_connection_reuseconn.append(_mark_begun)
-        # aiohttp makes its default context at import; one of our own sees SSL_CERT_FILE as it is now.
-        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(), limit=0, keepalive_timeout=30)
+        connector = aiohttp.TCPConnector(ssl=tls, limit=0, keepalive_timeout=30)
         self.session = aiohttp.ClientSession(connector=connector, trace_configs=[trace])
 
     async def request(self, *args: Any, **kwargs: Any) -> Response:
@@ -111,6 +110,11 @@ class TwilioCarrier:
         self._on_api_time = on_api_time
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311 - jitter, no secret
+        # Both take tens of milliseconds the first time: reading the certificates, and the SDK's late imports.
+        # Done here, at start, they do not stand between two frames of a call that is on.
+        # aiohttp makes its default context at import; one of our own sees SSL_CERT_FILE as it is now.
+        self._tls = ssl.create_default_context()
+        _ = Client(account_sid, auth_token, environment=dict(self._environment)).calls
         self._client: Any = None
 
     async def create_call(self, order: DialOrder) -> CarrierCall:
@@ -164,6 +168,13 @@ class TwilioCarrier:
         # The carrier's dates have whole seconds.
         return [call for call in calls if call.created_at is None or call.created_at >= int(since)]
 
+    def warm(self) -> None:
+        """Make client and session now: a trust store is read for them, which no live call should wait for.
+
+        On the event loop that will use them.
+        """
+        _ = self._connected().api.v2010.calls
+
     async def close(self) -> None:
         if self._client is not None:
             client, self._client = self._client, None
@@ -174,7 +185,7 @@ class TwilioCarrier:
         if self._client is None:
             account_sid, auth_token = self._credentials
             self._client = Client(
-                account_sid, auth_token, http_client=_HttpClient(), environment=dict(self._environment)
+                account_sid, auth_token, http_client=_HttpClient(self._tls), environment=dict(self._environment)
             )
             self._client.api.base_url = self._base_url
         return self._client

@@ -78,7 +78,7 @@ class Guard:
             await error_answer(path, *refusal.answer, headers=headers)(scope, receive, send_guarded)
         except Exception:
             reference = secrets.token_hex(4)
-            _log.exception("request failed", extra={"reference": reference, "path": path})
+            _log.exception("request failed, reference %s, path %s", reference, path)
             if started:
                 raise
             details = f"the server's log has it under reference {reference}"
@@ -127,7 +127,7 @@ class Guard:
             body = await self._body(headers, receive, self._options.webhook_body_bytes)
             fields = self._fields(body)
         if not self._options.verify_signature(url, fields, signature):
-            _log.warning("webhook with a wrong signature", extra={"path": scope["path"]})
+            _log.warning("webhook with a wrong signature, path %s", scope["path"])
             raise _forbidden()
         if scope["method"] == "GET":
             fields = self._fields(scope["query_string"])

@@ -248,9 +248,9 @@ def test_calls_are_listed(server: Any) -> None:
     server.desk.add("call_2")
     result = runner.invoke(app, ["calls", "list", "--limit", "1"])
     assert "call_2" in result.stdout and "call_1" not in result.stdout and "--before call_2" in result.stdout
-    older = runner.invoke(app, ["calls", "list", "--before", "call_2"], env={"COLUMNS": "160"})
+    older = runner.invoke(app, ["calls", "list", "--before", "call_2"], env={"COLUMNS": "60"})
     assert "call_1" in older.stdout and "busy" in older.stdout and NUMBER not in older.stdout
-    assert NUMBER in runner.invoke(app, ["calls", "list", "--reveal"], env={"COLUMNS": "160"}).stdout
+    assert NUMBER in runner.invoke(app, ["calls", "list", "--reveal"], env={"COLUMNS": "60"}).stdout
     found = json.loads(runner.invoke(app, ["calls", "list", "--json", "--state", "ended"]).stdout)
     assert [call["id"] for call in found["calls"]] == ["call_1"]
 
@@ -268,7 +268,7 @@ def test_a_call_is_shown_with_the_setting_to_change(server: Any) -> None:
         "call_1", state=CallState.ENDED, cause=HangupCause.AGENT_OVERRIDE_DENIED, disposition=Disposition.FAILED,
         cause_detail="Override for field 'voice_id' is not allowed by config.", ended_at=1_790_000_005.5, turns=(turn,),
     )  # fmt: skip
-    text = runner.invoke(app, ["calls", "show", "call_1"], env={"COLUMNS": "160"}).stdout
+    text = runner.invoke(app, ["calls", "show", "call_1"], env={"COLUMNS": "60"}).stdout
     assert "state     ended, failed" in text
     assert "agent_override_denied" in text and "security settings" in text
     assert "to change Override for field 'voice_id'" in text
