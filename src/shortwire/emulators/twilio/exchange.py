@@ -53,7 +53,7 @@ class Exchange:
         self.calls: dict[str, Call] = {}
         self._speak = speak or _default_speak
         self._detector = detector or _default_detector
-        self._voices: dict[tuple[str, str], bytes] = {}
+        self._voices: dict[tuple[str, str], asyncio.Future[bytes]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._next_slot_s = 0.0
@@ -75,7 +75,7 @@ class Exchange:
         await self.hang_up_all()
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._voices.values(), return_exceptions=True)
         for call in self.calls.values():
             await call.webhooks.close()
         if self._stream_session is not None:
@@ -189,13 +189,18 @@ class Exchange:
 
     async def _prepare_party(self, script: PartyScript, dice: random.Random) -> Party:
         audio = {say.text: await self._spoken(say.text, script.voice) for say in script.says if say.text}
-        return Party(script, audio, self._detector(), dice)
+        return await asyncio.to_thread(Party, script, audio, self._detector(), dice)
 
     async def _spoken(self, text: str, voice: str) -> bytes:
         key = (text, voice)
         if key not in self._voices:
-            self._voices[key] = await asyncio.to_thread(self._speak, text, voice)
-        return self._voices[key]
+            # One for all calls that want it now; a call that ends early must not take it from the others.
+            self._voices[key] = asyncio.ensure_future(asyncio.to_thread(self._speak, text, voice))
+        try:
+            return await asyncio.shield(self._voices[key])
+        except Exception:
+            self._voices.pop(key, None)
+            raise
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

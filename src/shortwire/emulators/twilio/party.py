@@ -11,6 +11,7 @@ import random
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from ..scenario import PartyScript, Say
@@ -51,6 +52,7 @@ class Utterance:
     """When the script wanted it: from the true end of the agent's speech, not from when that became certain."""
 
 
+@lru_cache(maxsize=1024)
 def audible_span(ulaw: bytes) -> tuple[int, int]:
     """First and one-past-last audible sample: 1 % of the peak, at least 64 of 32767."""
     samples = decode(ulaw)
@@ -92,6 +94,8 @@ class Party:
         self._spurt_begin_ms = 0.0
         self._spurt_end_ms = -math.inf
         self._noise = _noise_loop(script, audio, dice)
+        for ulaw in audio.values():
+            audible_span(ulaw)  # now, while it rings; not between two frames
 
     @property
     def now_ms(self) -> float:
