@@ -196,17 +196,10 @@ class Settings(BaseSettings):
     def _is_e164(cls, value: str) -> str:
         return _matching(value, E164.pattern, "is not a telephone number in E.164 (a plus and digits only)")
 
-    @field_validator("server_url")
+    @field_validator("server_url", "elevenlabs_base_url", "twilio_api_base_url")
     @classmethod
-    def _is_origin(cls, value: str) -> str:
-        if value and urlsplit(value).path not in ("", "/"):
-            raise ValueError("has a path; only https://host is wanted, the paths are added here")
+    def _is_url(cls, value: str) -> str:
         return _http_url(value) if value else value
-
-    @field_validator("elevenlabs_base_url", "twilio_api_base_url")
-    @classmethod
-    def _is_base_url(cls, value: str) -> str:
-        return _http_url(value)
 
     @field_validator("allowed_countries", mode="before")
     @classmethod
@@ -281,13 +274,12 @@ class Settings(BaseSettings):
         on = [name for name, side in sides.items() if side is True]
         off = [name for name, side in sides.items() if side is False]
         countries = ", ".join(sorted(self.allowed_countries))
-        public = self.server_url or f"(from the {self.shortwire_tunnel} tunnel)"
         return [
             ("profile", self.shortwire_profile.value),
             ("optimizations on", ", ".join([*on, f"PREWARM={toggles.prewarm.value}"])),
             ("optimizations off", ", ".join(off) or "none"),
             ("listening", f"http://{self.shortwire_host}:{self.port}"),
-            ("public address", public),
+            ("public address", self.server_url or f"(from the {self.shortwire_tunnel} tunnel)"),
             ("agent", f"{self.elevenlabs_agent_id} at {self.elevenlabs_base_url}"),
             ("line", f"{self.twilio_phone_number} at {self.twilio_api_base_url}"),
             ("data", "PostgreSQL" if self.shortwire_database_url else str(self.shortwire_data_dir)),
@@ -309,7 +301,7 @@ def load_settings(cli_overrides: Mapping[str, Any] | None = None, *, env_file: s
     if env_file is not None and not Path(env_file).is_file():
         raise ConfigError("the settings file cannot be read", details=f"no such file: {env_file}")
     file = Path(env_file) if env_file is not None else Path(".env")
-    given = {name.lower(): value for name, value in (cli_overrides or {}).items() if value is not None}
+    given = {name.lower(): value for name, value in (cli_overrides or {}).items() if value not in (None, "")}
     problems: dict[str, str] = {}
     settings = None
     try:
@@ -348,6 +340,8 @@ def _http_url(value: str) -> str:
         raise ValueError("is not an https address")
     if parts.query or parts.fragment or "?" in value or "#" in value or parts.username is not None:
         raise ValueError("has a query, a fragment or credentials in it; only https://host is wanted")
+    if parts.path not in ("", "/"):
+        raise ValueError("has a path; only https://host is wanted, the paths are added here")
     if parts.scheme == "http" and not _is_loopback(host):
         raise ValueError("is http; outside this machine only https is allowed")
     return value.rstrip("/")

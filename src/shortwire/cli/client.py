@@ -42,12 +42,17 @@ class Api:
     """One server under one key."""
 
     def __init__(self, url: str, key: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port
+            host.encode("idna")
+        except ValueError:
+            host, port = "", None
+        if not host or parts.scheme not in ("http", "https"):
             raise UsageError(f"{url} is not the address of a server", details="write http://127.0.0.1:8001")
         self.url = url.rstrip("/")
         self._https = parts.scheme == "https"
-        self._host, self._port, self._prefix = parts.hostname, parts.port, parts.path.rstrip("/")
+        self._host, self._port, self._prefix = host, port, parts.path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {key}", "Accept": "application/json"}
 
     def get(self, path: str) -> Any:

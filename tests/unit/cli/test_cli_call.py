@@ -138,6 +138,8 @@ def test_a_call_that_was_not_placed_says_so_in_one_sentence(server: Any, failure
         (["call", NUMBER, "--language", "English"], "language"),
         (["call", NUMBER, "--nonsense"], "No such option"),
         (["call", NUMBER, "--url", "localhost:8001"], "http://127.0.0.1:8001"),
+        (["call", NUMBER, "--url", "http://127.0.0.1:port"], "http://127.0.0.1:8001"),
+        (["call", NUMBER, "--url", "http://a..b"], "http://127.0.0.1:8001"),
         (["call", NUMBER, "--api-key", "wrong-wrong-wrong"], "API key"),
         (["nonsense"], "No such command"),
     ],
