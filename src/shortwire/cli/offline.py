@@ -31,7 +31,9 @@ def emulate_elevenlabs(context: typer.Context) -> None:
 
 
 def _emulate(name: str, arguments: list[str]) -> None:
-    run = importlib.import_module(f"shortwire.emulators.{name}").run
+    package = f"shortwire.emulators.{name}"
+    # The command line of an emulator is its package's `run`, or that of `python -m` on the package.
+    run = getattr(importlib.import_module(package), "run", None) or importlib.import_module(f"{package}.__main__").run
     raise typer.Exit(int(run(list(arguments)) or 0))
 
 

@@ -92,6 +92,15 @@ def test_emulators_get_everything_behind_their_name(monkeypatch: pytest.MonkeyPa
     assert result.exit_code == 3 and given == [["--port", "0", "--help", "-v", "scenario.toml"]]
 
 
+@pytest.mark.parametrize("name", ["twilio", "elevenlabs"])
+def test_the_emulators_are_there(name: str) -> None:
+    program = (
+        f"import sys; sys.argv = ['shortwire', 'emulate', {name!r}, '--help']; from shortwire.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and "--port" in done.stdout, done.stderr
+
+
 def test_the_demo_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[tuple[Any, ...]] = []
 
