@@ -6,25 +6,30 @@ The one place that knows which adapter stands behind which port.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import signal
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import structlog
 
 from .call.options import BridgeOptions
 from .call.uplink import AudioConverter
 from .clock import SystemClock
+from .errors import NumberRefused
 from .net.agent_host import AgentSocketOptions, tls_context
 from .net.elevenlabs_rest import ElevenLabsPlatform
 from .net.front import Front, FrontOptions
 from .net.stock import StockAgentDialer
 from .net.tunnel import NgrokTunnel
 from .net.twilio_rest import TwilioCarrier
+from .numbers import check_number
 from .ports import AgentDialer, EventSink, Tunnel
 from .settings import Settings
 from .store.opening import open_store
@@ -39,7 +44,7 @@ from .web.app import create_app
 from .web.options import WebOptions
 from .wire.signature import verify
 
-__all__ = ["serve"]
+__all__ = ["Server", "serve"]
 
 log = structlog.get_logger(__name__)
 
@@ -60,73 +65,110 @@ async def serve(settings: Settings, say: Callable[[str], None] = print) -> int:
             tunnel = NgrokTunnel(token, host=settings.shortwire_host)
             settings = settings.with_server_url(await tunnel.start(settings.port))
             say(f"public address: {settings.server_url}")
-        return await _serve(settings, say)
+        async with Server(settings, say=say) as server:
+            say(f"ready on http://{settings.shortwire_host}:{server.port}")
+            await _until_told_to_stop(server.desk, say)
+        return 0
     finally:
         if tunnel is not None:
             await tunnel.stop()
         pipe.close()
 
 
-async def _serve(settings: Settings, say: Callable[[str], None]) -> int:
-    options = settings.bridge_options()
-    options = replace(options, node=options.node or f"{socket.gethostname()}:{settings.port}")
-    lean = _lean(options, say)
-    tls = tls_context()
-    carrier = _carrier(settings)
-    platform = ElevenLabsPlatform(settings.elevenlabs_api_key.get_secret_value(), base_url=settings.elevenlabs_base_url)
-    database = settings.shortwire_database_url
-    store = await asyncio.to_thread(
-        open_store, database.get_secret_value() if database else settings.shortwire_data_dir
-    )
-    low_latency = LowLatency(platform, SystemClock())
-    tapes = TapeFiles(Path(options.tape_dir)) if options.tape_dir else None
-    auth_token = settings.twilio_auth_token.get_secret_value()
-    desk = Switchboard(
-        Context(
-            options=options,
-            store=store,
-            carrier=carrier,
-            platform=platform,
-            dialer=_dialer(options, tls, lean=lean),
-            clock=SystemClock(),
-            converters=_converters,
-            agent_base_url=settings.elevenlabs_base_url,
-            sinks=_sinks(options),
-            write_tape=tapes.append if tapes else None,
-            verify_signature=lambda url, signature: verify(auth_token, url, (), signature),
-            agent_overrides=low_latency.overrides if options.toggles.low_latency_mode else lambda _agent_id: {},
+class Server:
+    """Everything of one process, put together: an async context manager around a listening switchboard.
+
+    `options` replaces what the settings make of themselves (tests shorten the limits). On leaving, calls that
+    still live are hung up at once: whoever wants to wait for them drains the `desk` before.
+    """
+
+    def __init__(
+        self, settings: Settings, *, options: BridgeOptions | None = None, say: Callable[[str], None] = print
+    ) -> None:
+        self._settings = settings
+        options = options or settings.bridge_options()
+        self.options = replace(options, node=options.node or f"{socket.gethostname()}:{settings.port}")
+        self._say = say
+        self._exits = AsyncExitStack()
+        self.desk: Switchboard
+        self._front: Front
+
+    @property
+    def port(self) -> int:
+        """The one that is listened on."""
+        return self._front.port
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._rise()
+        except BaseException:
+            await self._exits.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self._exits.aclose()
+
+    async def _rise(self) -> None:
+        settings, options, exits = self._settings, self.options, self._exits
+        lean = _lean(options, self._say)
+        tls = tls_context()
+        database = settings.shortwire_database_url
+        store = await asyncio.to_thread(
+            open_store, database.get_secret_value() if database else settings.shortwire_data_dir
         )
-    )
-    web = create_app(
-        desk,
-        WebOptions(
-            public_url=options.public_url,
-            api_key=settings.shortwire_api_key.get_secret_value(),
-            verify_signature=lambda url, fields, signature: verify(auth_token, url, fields, signature),
-        ),
-    )
-    front = Front(web, desk.admit, _front_options(settings, options, lean=lean))
-    try:
-        await front.start()
+        exits.push_async_callback(store.close)
+        tapes = TapeFiles(Path(options.tape_dir)) if options.tape_dir else None
+        if tapes is not None:
+            exits.push_async_callback(asyncio.to_thread, tapes.close)
+        carrier = _carrier(settings)
+        exits.push_async_callback(carrier.close)
+        platform = ElevenLabsPlatform(
+            settings.elevenlabs_api_key.get_secret_value(), base_url=settings.elevenlabs_base_url
+        )
+        exits.push_async_callback(platform.close)
+        platform.warm()
+        await _warm_up(settings.twilio_phone_number)
+        low_latency = LowLatency(platform, SystemClock())
+        exits.callback(low_latency.close)
+        auth_token = settings.twilio_auth_token.get_secret_value()
+        self.desk = desk = Switchboard(
+            Context(
+                options=options,
+                store=store,
+                carrier=carrier,
+                platform=platform,
+                dialer=_dialer(options, tls, lean=lean),
+                clock=SystemClock(),
+                converters=_converters,
+                agent_base_url=settings.elevenlabs_base_url,
+                sinks=_sinks(options),
+                write_tape=tapes.append if tapes else None,
+                verify_signature=lambda url, signature: verify(auth_token, url, (), signature),
+                agent_overrides=low_latency.overrides if options.toggles.low_latency_mode else lambda _agent_id: {},
+            )
+        )
+        web = create_app(
+            desk,
+            WebOptions(
+                public_url=options.public_url,
+                api_key=settings.shortwire_api_key.get_secret_value(),
+                verify_signature=lambda url, fields, signature: verify(auth_token, url, fields, signature),
+            ),
+        )
+        self._front = Front(web, desk.admit, _front_options(settings, options, lean=lean))
+        await self._front.start()
+        # The desk first, then the listener: followers of the last calls get their last event.
+        exits.push_async_callback(self._front.stop)
+        exits.push_async_callback(desk.stop)
+        exits.push_async_callback(desk.drain, 0)
         await desk.start()
-        learning = asyncio.create_task(_say_low_latency(low_latency, options, say))
-        say(f"ready on http://{settings.shortwire_host}:{front.port}")
+        learning = asyncio.create_task(_say_low_latency(low_latency, options, self._say))
+        exits.callback(learning.cancel)
         # What lives now lives as long as the process: the collector need not look at it again, and a
         # full collection never stands between two frames for long.
         gc.collect()
         gc.freeze()
-        await _until_told_to_stop(desk, say)
-        await front.stop()
-        await desk.stop()
-        learning.cancel()
-        low_latency.close()
-        return 0
-    finally:
-        await carrier.close()
-        await platform.close()
-        await store.close()
-        if tapes is not None:
-            await asyncio.to_thread(tapes.close)
 
 
 async def _say_low_latency(low_latency: LowLatency, options: BridgeOptions, say: Callable[[str], None]) -> None:
@@ -141,23 +183,36 @@ async def _say_low_latency(low_latency: LowLatency, options: BridgeOptions, say:
         say(f"LOW_LATENCY_MODE: {reason}")
 
 
+async def _warm_up(number: str) -> None:
+    """Pay now for what is slow only the first time, when nobody hears it: a country's numbering plan."""
+    with contextlib.suppress(NumberRefused):
+        await asyncio.to_thread(check_number, number, frozenset())
+
+
 async def _until_told_to_stop(desk: Switchboard, say: Callable[[str], None]) -> None:
     """Wait for a signal, then drain; a second signal cuts the draining short."""
     loop = asyncio.get_running_loop()
     signals: asyncio.Queue[int] = asyncio.Queue()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
         loop.add_signal_handler(number, signals.put_nowait, number)
-    await signals.get()
-    calls = desk.health()["calls"]
-    if calls:
-        say(f"stopping: waiting up to {DRAIN_S:g} s for {calls} call(s); again to hang up now")
-    drain = asyncio.create_task(desk.drain(DRAIN_S))
-    again = asyncio.create_task(signals.get())
-    await asyncio.wait((drain, again), return_when=asyncio.FIRST_COMPLETED)
-    if not drain.done():
-        drain.cancel()
-        await desk.drain(0)
-    again.cancel()
+    try:
+        await signals.get()
+        calls = desk.health()["calls"]
+        if calls:
+            say(f"stopping: waiting up to {DRAIN_S:g} s for {calls} call(s); again to hang up now")
+        drain = asyncio.create_task(desk.drain(DRAIN_S))
+        again = asyncio.create_task(signals.get())
+        await asyncio.wait((drain, again), return_when=asyncio.FIRST_COMPLETED)
+        if not drain.done():
+            drain.cancel()
+            await asyncio.wait({drain})
+            say("stopping: hanging up")
+            await desk.drain(0)
+        again.cancel()
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
 
 
 def _lean(options: BridgeOptions, say: Callable[[str], None]) -> bool:

@@ -100,6 +100,10 @@ class ElevenLabsPlatform:
             raise _refused(status, document)
         return document
 
+    def warm(self) -> None:
+        """Make the session now: a trust store is read for it. On the event loop that will use it."""
+        self._connected()
+
     async def close(self) -> None:
         if self._session is not None:
             session, self._session = self._session, None
