@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import Any, Self
 
 import aiohttp
@@ -55,33 +55,48 @@ class CallApi:
         return await self._json("GET", "/v1/health")
 
     async def follow(self, call_id: str) -> AsyncIterator[dict[str, Any]]:
-        """The call's events as they happen, until it is over (server-sent events, WHATWG HTML section 9.2)."""
+        """The call's events as they happen, until it is over (server-sent events, WHATWG HTML section 9.2).
+
+        Raises `ApiError` when the stream is refused or breaks off before the call's end.
+        """
         url = f"{self._base}/v1/calls/{call_id}/events"
         timeout = aiohttp.ClientTimeout(total=None, sock_read=60)
-        async with self._session.get(url, headers={"Accept": "text/event-stream"}, timeout=timeout) as answer:
-            if answer.status != 200:
-                raise ApiError(f"GET {url}: {answer.status} {await answer.text()}")
-            data: list[str] = []
-            async for raw in answer.content:
-                line = raw.decode().rstrip("\r\n")
-                if line.startswith("data:"):
-                    data.append(line[5:].removeprefix(" "))
-                elif not line and data:
-                    event = json.loads("\n".join(data))
-                    data.clear()
+        try:
+            async with self._session.get(url, headers={"Accept": "text/event-stream"}, timeout=timeout) as answer:
+                if answer.status != 200:
+                    raise ApiError(f"GET {url}: {answer.status} {await answer.text()}")
+                async for event in _events(answer.content):
                     yield event
                     if event.get("kind") == "call.ended":
                         return
+        except aiohttp.ClientError as error:
+            raise ApiError(f"GET {url}: {error}") from error
+        raise ApiError(f"GET {url}: the stream of events ended before the call did")
 
     async def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        async with self._session.request(method, self._base + path, **options) as answer:
-            text = await answer.text()
-            if answer.status >= 300:
-                raise ApiError(f"{method} {path}: {answer.status} {text}")
-            body = json.loads(text)
-            if not isinstance(body, dict):
-                raise ApiError(f"{method} {path}: expected an object, got {text[:200]}")
-            return body
+        try:
+            async with self._session.request(method, self._base + path, **options) as answer:
+                status, text = answer.status, await answer.text()
+        except aiohttp.ClientError as error:
+            raise ApiError(f"{method} {path}: {error}") from error
+        if status >= 300:
+            raise ApiError(f"{method} {path}: {status} {text}")
+        body = json.loads(text)
+        if not isinstance(body, dict):
+            raise ApiError(f"{method} {path}: expected an object, got {text[:200]}")
+        return body
+
+
+async def _events(lines: AsyncIterable[bytes]) -> AsyncIterator[dict[str, Any]]:
+    """The documents of an event stream: ``data`` lines up to a blank line; comments and other fields are skipped."""
+    data: list[str] = []
+    async for raw in lines:
+        line = raw.decode().rstrip("\r\n")
+        if line.startswith("data:"):
+            data.append(line[5:].removeprefix(" "))
+        elif not line and data:
+            yield json.loads("\n".join(data))
+            data.clear()
 
 
 async def settled(api: CallApi, call_id: str, *, patience_s: float = 5.0) -> dict[str, Any]:

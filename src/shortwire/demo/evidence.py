@@ -11,10 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .heard import Exchange, Interruption, Span, exchanges, interruptions, read_stereo, speech, turns
+import numpy as np
+
+from .heard import Exchange, Interruption, Samples, Span, exchanges, interruptions, read_stereo, speech, turns
 
 __all__ = ["AgentTurn", "Evidence", "Said", "Stages", "gather"]
 
+
+_NOTHING: Samples = np.zeros(0, dtype=np.int16)
 
 Stages = tuple[tuple[str, str, float], ...]
 """Consecutive parts of a delay: (key, label, ms)."""
@@ -86,7 +90,7 @@ class Evidence:
 
 
 def gather(carrier: Mapping[str, Any], agent: Mapping[str, Any], recording: bytes) -> Evidence:
-    """From the carrier's description of the call, the agent's ledger and the stereo recording.
+    """From the carrier's description of the call, the agent's ledger and the stereo recording (none: ``b""``).
 
     Raises `ValueError` when the recording is not 16-bit stereo.
     """
@@ -98,7 +102,7 @@ def gather(carrier: Mapping[str, Any], agent: Mapping[str, Any], recording: byte
     def since(ns: int | None) -> float | None:
         return None if ns is None else (ns - zero_ns) / 1e6
 
-    left, right, rate = read_stereo(recording)
+    left, right, rate = read_stereo(recording) if recording else (_NOTHING, _NOTHING, 8000)
     party_speech = speech(left, "party", rate=rate)
     # The agent's audio starts wherever in a frame it arrived: a finer look than the party's whole frames.
     agent_speech = speech(right, "agent", rate=rate, hop_ms=5)

@@ -40,11 +40,9 @@ class Narrator:
             self._console.print(Text(f"{at - self._zero:7.2f} s  ", style="dim").append_text(told), soft_wrap=True)
 
     def server_line(self, line: str) -> None:
-        """What the server printed: its latency lines are shown, the rest is not."""
-        if "[LATENCY]" in line:
-            self._console.print(Text(" " * 11 + line[line.index("[LATENCY]") :], style="cyan"))
-        elif line.startswith("  - "):
-            self._console.print(Text(" " * 11 + line, style="cyan"))
+        """What the server printed: its latency lines and summary are shown as they are, the rest is not."""
+        if line.startswith(("[LATENCY]", "  - ")):
+            self._console.print(Text(line, style="cyan"), soft_wrap=True)
 
 
 def _sentence(kind: str, data: Mapping[str, Any]) -> Text | None:

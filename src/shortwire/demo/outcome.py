@@ -56,6 +56,7 @@ def measured(outcomes: Sequence[Outcome]) -> Mapping[str, Mapping[str, float | N
     return {
         outcome.played.profile: {
             "first_word": outcome.evidence.first_word_ms,
+            "first_word_live": (outcome.played.call.get("latencies") or {}).get("answer_to_first_word_ms"),
             "barge_in": outcome.evidence.interruptions[0].stop_ms if outcome.evidence.interruptions else None,
             "cpu": outcome.cpu_per_message_us,
         }

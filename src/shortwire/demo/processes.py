@@ -97,6 +97,10 @@ class Child:
     def returncode(self) -> int | None:
         return self._process.returncode
 
+    async def ended(self) -> int:
+        """Wait until it ends by itself; its exit status."""
+        return await self._process.wait()
+
     def ask(self, line: str) -> None:
         """One line to its standard input."""
         assert self._process.stdin is not None

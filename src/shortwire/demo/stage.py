@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from .backstage import ACCOUNT_SID, AGENT_ID, AGENT_KEY, AUTH_TOKEN, OUR_NUMBER, PARTY_NUMBER
-from .client import CallApi, settled
+from .client import ApiError, CallApi, settled
 from .narrator import Narrator
 from .processes import Child, cpu_ns, free_port
 
@@ -151,27 +151,35 @@ class Stage:
     async def play(self, narrator: Narrator) -> Played:
         """Place the call, follow it to its end, and gather what everybody knows. Raises `ChildDied`, `ApiError`."""
         self.narrator = narrator
+        try:
+            async with asyncio.timeout(_CALL_S):
+                return await self._play(narrator)
+        except ApiError as error:
+            await asyncio.sleep(0.2)
+            if self._server.returncode is not None:
+                raise self._server.death("broke off") from error
+            raise
+
+    async def _play(self, narrator: Narrator) -> Played:
         cpu = {"answered": 0, "ended": 0}
         events: list[dict[str, Any]] = []
-        async with asyncio.timeout(_CALL_S):
-            placed = await self._api.place({"number": PARTY_NUMBER})
-            async for event in self._api.follow(placed["id"]):
-                events.append(event)
-                if event["kind"] == "call.state" and event["data"].get("state") == "answered":
-                    cpu["answered"] = cpu_ns(self._server.pid)
-                elif event["kind"] == "call.ended":
-                    cpu["ended"] = cpu_ns(self._server.pid)
-                narrator.event(event)
-            call = await settled(self._api, placed["id"])
-            await asyncio.sleep(0.5)  # the last callbacks cross the network
-            truth = await self._ask({"do": "tell", "call_sid": call.get("call_sid")})
+        placed = await self._api.place({"number": PARTY_NUMBER})
+        async for event in self._api.follow(placed["id"]):
+            events.append(event)
+            if event["kind"] == "call.state" and event["data"].get("state") == "answered":
+                cpu["answered"] = cpu_ns(self._server.pid)
+            elif event["kind"] == "call.ended":
+                cpu["ended"] = cpu_ns(self._server.pid)
+            narrator.event(event)
+        call = await settled(self._api, placed["id"])
+        truth = await self._ask({"do": "tell", "call_sid": call.get("call_sid")})
         played = Played(
             profile=self.profile,
             call=call,
             events=events,
             carrier=truth["carrier"],
             agent=truth["agent"],
-            recording=await asyncio.to_thread(Path(truth["recording"]).read_bytes),
+            recording=await asyncio.to_thread(Path(truth["recording"]).read_bytes) if truth["recording"] else b"",
             health=await self._api.health(),
             cpu_ns=max(0, cpu["ended"] - cpu["answered"]) if cpu["answered"] else 0,
             server_log=self.log,

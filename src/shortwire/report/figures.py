@@ -22,7 +22,8 @@ HOW: dict[str, str] = {
     "Bridge": "From that audio at our agent socket to its being written to the phone socket. This part is Shortwire.",
     "Carrier playout": "From our write to the party's ear, the way to the carrier and back included.",
     "Answer to first word": "From the party's pick-up to the first agent audio heard; with an emulated phone, in "
-    "its recording.",
+    "its recording. The server hears of the pick-up by a callback that has to cross the network first, so what it sees "
+    "itself is shorter by that.",
     "Barge-in to clear": "From the party's first voiced frame over the agent to our telling the carrier to stop.",
     "Barge-in to silence": "From the party's first voiced frame over the agent to silence at the party's ear, in the "
     "emulated phone's recording.",
@@ -47,6 +48,7 @@ class _Figure:
 
 _FIGURES = (
     _Figure("first_word", "Answer to first word", "ms", ("answer_to_first_word_ms",), "Answer to first word"),
+    _Figure("first_word_live", "… seen from the server", "ms", (), "Answer to first word"),
     _Figure("gap_p50", "Response gap p50", "ms", ("response_gap_ms", "p50"), "Response gap", ("response_gap_ms", "n")),
     _Figure("gap_p95", "Response gap p95", "ms", ("response_gap_ms", "p95"), "Response gap", ("response_gap_ms", "n")),
     _Figure(

@@ -75,6 +75,7 @@ _TAILS = {
     "gap_p95": ("gap_p50", "p95"),
     "bridge_p99": ("bridge_p50", "p99"),
     "clear": ("barge_in", "clear sent after"),
+    "first_word_live": ("first_word", "the server sees"),
 }
 """Figures that stand in a line on the card of another instead of on their own."""
 
