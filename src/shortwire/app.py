@@ -284,5 +284,11 @@ def _sinks(options: BridgeOptions) -> tuple[EventSink, ...]:
 
 
 def _secrets(settings: Settings) -> list[str]:
-    secrets = (settings.elevenlabs_api_key, settings.twilio_auth_token, settings.shortwire_api_key)
+    secrets = (
+        settings.elevenlabs_api_key,
+        settings.twilio_auth_token,
+        settings.shortwire_api_key,
+        settings.ngrok_authtoken,
+        settings.shortwire_database_url,
+    )
     return [s.get_secret_value() for s in secrets if s is not None]

@@ -56,6 +56,8 @@ class BridgeError(Exception):
         """What to change, or the vendor's own words."""
         if code is not None:
             self.code = code
+        self.call_id = ""
+        """The call it happened to, where there is one: it is stored and can be looked at."""
 
     def __str__(self) -> str:
         return f"{self.message}: {self.details}" if self.details else self.message

@@ -55,7 +55,7 @@ def call(
         "dynamic_variables": _variables(var or []),
     }
     body = {"number": number, **{name: value for name, value in given.items() if value}}
-    from .client import connect
+    from .client import ApiRefused, connect
 
     api = connect(url, api_key)
     try:
@@ -65,6 +65,12 @@ def call(
             "shortwire: interrupted while dialling; 'shortwire calls list' shows whether it was placed", file=sys.stderr
         )
         raise typer.Exit(130) from None
+    except ApiRefused as error:
+        if error.code != "carrier_uncertain" or not error.call_id or not follow_it:
+            raise
+        # Nobody knows yet whether it rings: the call is being settled, so it can be followed like any other.
+        print(f"shortwire: {error}", file=sys.stderr)
+        placed = {"id": error.call_id}
     if not follow_it:
         print(json.dumps(placed) if as_json else placed["id"])
         return

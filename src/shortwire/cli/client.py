@@ -32,8 +32,9 @@ _EXIT_BY_STATUS = {500: 1, 502: 5, 503: 75, 504: 6}
 class ApiRefused(BridgeError):
     """The server answered with an error; its words, and the exit status that goes with them."""
 
-    def __init__(self, status: int, code: str, message: str, details: str) -> None:
+    def __init__(self, status: int, code: str, message: str, details: str, call_id: str = "") -> None:
         super().__init__(message, details=details, code=code)
+        self.call_id = call_id
         self.http_status = status
         self.exit_status = _EXIT_BY_CODE.get(code, _EXIT_BY_STATUS.get(status, 2 if status < 500 else 1))
 
@@ -134,8 +135,9 @@ class Api:
     def _refused(self, status: int, answer: bytes) -> BridgeError:
         try:
             error = json.loads(answer)["error"]
-            return ApiRefused(status, str(error["code"]), str(error["message"]), str(error["details"]))
-        except (ValueError, TypeError, LookupError):
+            words = (str(error["code"]), str(error["message"]), str(error["details"]))
+            return ApiRefused(status, *words, str(error.get("call_id", "")))
+        except (ValueError, TypeError, LookupError, AttributeError):
             return PeerError(f"what answers at {self.url} is not Shortwire", details=f"HTTP {status}")
 
 

@@ -139,7 +139,7 @@ class Switchboard:
             record, idempotency_key=idempotency_key, fingerprint=_fingerprint(request) if idempotency_key else ""
         )
         if stored.id != record.id:
-            return stored
+            return await self.get(stored.id)
         call = self._register(stored)
         call.prepare()
         await self._dial(call)
@@ -156,14 +156,15 @@ class Switchboard:
         except CarrierRefused as error:
             code = f"{error.carrier_code}: " if error.carrier_code else ""
             call.carrier_ended(HangupCause.CARRIER_REFUSED, f"{code}{error}")
+            error.call_id = call.record.id
             raise
         except CarrierUncertain as error:
             call.learn(CallFact.UNCERTAIN)
             call.tell(EventKind.WARNING, text=f"the carrier gave no clear answer: {error}")
             self._settler.uncertain(call)
-            raise CarrierUncertain(
-                error.message, details=f"{error.details}; call {call.record.id} may be ringing and is being settled"
-            ) from None
+            error.details = f"{error.details}; call {call.record.id} may be ringing and is being settled".lstrip("; ")
+            error.call_id = call.record.id
+            raise
         except BaseException:
             call.end(HangupCause.INTERNAL_ERROR, "dialling was broken off")
             raise

@@ -29,6 +29,7 @@ def error_answer(
     message: str,
     details: str = "",
     *,
+    call_id: str = "",
     headers: dict[str, str] | None = None,
 ) -> Response:
     """An error as whoever asks for `path` expects it."""
@@ -37,7 +38,8 @@ def error_answer(
     if path == "/outbound-call":
         body: dict[str, object] = {"success": False, "error": message, "details": details, "code": code}
     else:
-        body = {"error": {"code": code, "message": message, "details": details}}
+        error = {"code": code, "message": message, "details": details}
+        body = {"error": {**error, "call_id": call_id} if call_id else error}
     return JSONResponse(body, status, headers=headers)
 
 
@@ -47,4 +49,6 @@ def bridge_error_answer(path: str, error: BridgeError) -> Response:
     if isinstance(error, CarrierRefused) and error.carrier_code and str(error.carrier_code) not in details:
         details = f"{details} (carrier error {error.carrier_code})".strip()
     headers = {"Retry-After": "1"} if error.http_status == HTTPStatus.SERVICE_UNAVAILABLE else None
-    return error_answer(path, error.http_status, error.code, error.message, details, headers=headers)
+    return error_answer(
+        path, error.http_status, error.code, error.message, details, call_id=error.call_id, headers=headers
+    )

@@ -127,6 +127,20 @@ def test_a_call_that_was_not_placed_says_so_in_one_sentence(server: Any, failure
     assert len(result.stderr.splitlines()) == 1 and result.stderr.startswith("shortwire: ")
 
 
+def test_a_call_nobody_knows_of_is_followed_until_it_is_settled(server: Any) -> None:
+    stored = server.desk.add("call_7", state=CallState.UNKNOWN)
+    server.desk.failure = CarrierUncertain("the carrier gave no clear answer")
+    server.desk.failure.call_id = stored.id
+    server.desk.script = [
+        (EventKind.CREATED, {}),
+        (EventKind.STATE, {"state": "unknown"}),
+        ended(HangupCause.CARRIER_UNKNOWN, "unknown"),
+    ]
+    result = runner.invoke(app, ["call", NUMBER])
+    assert result.exit_code == 6
+    assert "no clear answer" in result.stderr and "(carrier_unknown)" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

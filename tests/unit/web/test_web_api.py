@@ -327,3 +327,11 @@ async def test_the_documentation_names_every_route_of_the_api_and_loads_nothing(
     assert "/incoming-call" not in document["paths"]
     assert document["paths"]["/v1/calls"]["post"]["security"] and not document["paths"]["/healthz"]["get"]["security"]
     assert "<script" not in page and "http://" not in page and "https://" not in page
+
+
+async def test_an_error_names_the_call_it_happened_to(desk: FakeDesk) -> None:
+    desk.failure = CarrierUncertain("no clear answer", details="HTTP 500")
+    desk.failure.call_id = "call_9"
+    async with client(desk) as http:
+        answer = await http.post("/v1/calls", json={"number": NUMBER})
+    assert answer.json()["error"]["call_id"] == "call_9"
