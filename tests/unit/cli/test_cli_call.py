@@ -131,6 +131,7 @@ def test_a_call_nobody_knows_of_is_followed_until_it_is_settled(server: Any) -> 
     stored = server.desk.add("call_7", state=CallState.UNKNOWN)
     server.desk.failure = CarrierUncertain("the carrier gave no clear answer")
     server.desk.failure.call_id = stored.id
+    server.desk.fails_once = True
     server.desk.script = [
         (EventKind.CREATED, {}),
         (EventKind.STATE, {"state": "unknown"}),

@@ -73,6 +73,7 @@ class FakeDesk:
         """If set, events after the first wait for it."""
         self.released = 0
         self.failure: Exception | None = None
+        self.fails_once = False
         self.health_now: dict[str, Any] = {"ready": True, "draining": False, "calls": 0}
         self.after: list[int] = []
 
@@ -93,8 +94,11 @@ class FakeDesk:
         return call
 
     def _maybe_fail(self) -> None:
-        if self.failure:
-            raise self.failure
+        failure = self.failure
+        if self.fails_once:
+            self.failure = None
+        if failure:
+            raise failure
 
     async def place_call(self, request: CallRequest, *, idempotency_key: str | None = None) -> CallRecord:
         self.placed.append((request, idempotency_key))
