@@ -46,6 +46,7 @@ class Uplink:
         "_plain",
         "_send",
         "_side",
+        "_stopped",
         "_target",
         "early_dropped",
         "frames",
@@ -65,6 +66,7 @@ class Uplink:
         self._convert: AudioConverter | None = None
         self._early: deque[bytes] | None = deque(maxlen=early_frames)
         self._paused = False
+        self._stopped = False
         self.frames = 0
         """Media messages read from the phone."""
         self.relayed = 0
@@ -80,7 +82,7 @@ class Uplink:
 
     def begin(self, stream_sid: str) -> None:
         """The media stream has said its id."""
-        self._cut = media_plain if self._plain else phone_cut(stream_sid)
+        self._cut = media_plain(stream_sid) if self._plain else phone_cut(stream_sid)
 
     def message(self, data: bytes, now_ns: int) -> bool | None:
         """The media path. True: relayed; False: media, kept or dropped; None: not recognised as media."""
@@ -109,7 +111,9 @@ class Uplink:
         return self._elsewhere(payload, now_ns)
 
     def agent_ready(self, send: Send, converter: AudioConverter | None) -> None:
-        """The agent takes audio from now on; what was kept goes first, in order."""
+        """The agent takes audio from now on; what was kept goes first, in order. After `stop`: nothing."""
+        if self._stopped:
+            return
         early, self._early = self._early, None
         self._convert = converter
         self._target = self._send_plain(send) if self._plain else send
@@ -123,7 +127,8 @@ class Uplink:
         self._send = None if paused or self._convert is not None else self._target
 
     def stop(self) -> None:
-        """The agent is gone."""
+        """The agent is gone, for good."""
+        self._stopped = True
         self._send = self._target = self._convert = None
         self._early = None
 

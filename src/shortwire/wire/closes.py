@@ -30,13 +30,22 @@ _BY_CODE: dict[int, HangupCause] = {
     1011: HangupCause.AGENT_ERROR,
     3000: HangupCause.AGENT_UNAUTHORIZED,
     3008: HangupCause.AGENT_BUSY,
+    4300: HangupCause.AGENT_BUSY,
 }
 
+_NORMAL = 1000
 
-def cause_of_close(code: int, reason: str) -> HangupCause:
-    """Why the agent's socket closed. No close frame at all is 1006: the connection broke off."""
-    lowered = reason.lower()
+
+def cause_of_close(code: int, reason: str, told: str = "") -> HangupCause:
+    """Why the agent's socket closed. No close frame at all is 1006: the connection broke off.
+
+    `told` is the text of an in-band error that came before; it counts where the reason says nothing. Of an
+    error before a normal close only the one that announces that close counts: the others were survived.
+    """
     for words, cause in _BY_REASON:
-        if words in lowered:
+        if words in reason.lower():
+            return cause
+    for words, cause in _BY_REASON:
+        if words in told.lower() and (code != _NORMAL or cause is HangupCause.DEADLINE):
             return cause
     return _BY_CODE.get(code, HangupCause.AGENT_LOST)

@@ -7,7 +7,6 @@ apart by ``type`` here; the media path (`splice`) tells audio by its first key.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -177,6 +176,8 @@ def decode(message: bytes) -> AgentMessage:
         other = _decode_type(message)
         decoder = _DECODERS.get(other.type)
         return decoder(message) if decoder is not None else other
+    except RecursionError:
+        raise WireError("not an agent message: nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise WireError(f"not an agent message: {error}") from None
 
@@ -224,6 +225,9 @@ def audio_plain(message: bytes) -> tuple[bytes, int] | None:
         if not isinstance(parsed, dict) or parsed.get("type") != "audio":
             return None
         event = parsed["audio_event"]
-        return base64.b64encode(base64.b64decode(event["audio_base_64"], validate=True)), int(event["event_id"])
-    except (ValueError, KeyError, TypeError, binascii.Error):
+        payload, event_id = event["audio_base_64"], event["event_id"]
+        if type(event_id) is not int:  # JSON's true is an int to Python, and 1e999 is infinite
+            return None
+        return base64.b64encode(base64.b64decode(payload, validate=True)), event_id
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None

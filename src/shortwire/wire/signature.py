@@ -23,16 +23,19 @@ def sign(auth_token: str, url: str, params: Iterable[tuple[str, str]] = ()) -> s
     A repeated name contributes its distinct values, sorted (both vendor SDKs).
     """
     text = url + "".join(name + value for name, value in sorted(set(params)))
-    return base64.b64encode(hmac.new(auth_token.encode(), text.encode(), hashlib.sha1).digest()).decode()
+    # What is no Unicode text was never signed by anybody; it must compare unequal, not raise.
+    digest = hmac.new(auth_token.encode(), text.encode("utf-8", "surrogatepass"), hashlib.sha1).digest()
+    return base64.b64encode(digest).decode()
 
 
 def url_variants(url: str) -> list[str]:
-    """The spellings under which Twilio may have signed `url`."""
+    """The spellings under which Twilio may have signed `url`. Raises `ValueError` if it has an impossible port."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    if ":" in host:
-        host = f"[{host}]"
     port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 443)
+    # Not `parts.hostname`: that is lower-cased, and Twilio signs the host as it was configured.
+    host = parts.netloc.rpartition("@")[2]
+    if host.rpartition("]")[2].count(":"):
+        host = host.rpartition(":")[0]
     paths = [parts.path, parts.path[:-1] if parts.path.endswith("/") else parts.path + "/"]
     netlocs = [host, f"{host}:{port}"]
     if parts.port:
@@ -47,7 +50,11 @@ def verify(auth_token: str, url: str, params: Iterable[tuple[str, str]], signatu
     fields = tuple(params)
     given = signature.encode("utf-8", "replace")
     matched = False
-    for variant in url_variants(url):
+    try:
+        variants = url_variants(url)
+    except ValueError:
+        return False
+    for variant in variants:
         # No early exit: which spelling matched is nobody's business.
         matched |= hmac.compare_digest(sign(auth_token, variant, fields).encode(), given)
     return matched

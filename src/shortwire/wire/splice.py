@@ -33,11 +33,11 @@ _PHONE_HEAD = re.compile(
 # `is_final` (2026) or `alignment` (2025).
 _AGENT_HEAD: Final = b'{"audio_event":{"audio_base_64":"'
 _AGENT_HEAD_LEN: Final = len(_AGENT_HEAD)
-_AGENT_TAIL = re.compile(rb'","event_id":(\d{1,15})(?:,"is_final":(?:true|false))?\},"type":"audio"\}').fullmatch
+_AGENT_TAIL = re.compile(rb'","event_id":(0|[1-9]\d{0,14})(?:,"is_final":(?:true|false))?\},"type":"audio"\}').fullmatch
 
 
 class _AudioEvent(msgspec.Struct):
-    audio_base_64: str
+    audio_base_64: msgspec.Raw
     event_id: int
 
 
@@ -46,13 +46,14 @@ class _Audio(msgspec.Struct):
     audio_event: _AudioEvent
 
 
-_decode_tail = msgspec.json.Decoder(_Audio).decode
+_decode_around = msgspec.json.Decoder(_Audio).decode
 
 
 def phone_cut(stream_sid: str) -> PhoneCut:
     """The cut for one media stream: ``cut(message)`` is the payload of a live-shaped media message, or None.
 
-    The stream's own id is part of the expected tail, so a message of another stream is never cut.
+    The stream's own id is part of the expected tail, so a message of another stream is never cut. The id
+    has to be checked before (letters, digits, ``_`` and ``-``): it is not escaped here.
     """
     tail = f'"}},"streamSid":"{stream_sid}"}}'.encode()
     before_tail = -len(tail)
@@ -63,8 +64,9 @@ def phone_cut(stream_sid: str) -> PhoneCut:
             return None
         payload = message[head.end() : before_tail]
         # Deleting all that may stand in base64 must leave nothing: this also refuses a message in which
-        # head and tail belong to different members.
-        return None if payload.translate(None, BASE64) else payload
+        # head and tail belong to different members. Nothing to begin with is refused too: there, head and
+        # tail may share a quote.
+        return payload if payload and not payload.translate(None, BASE64) else None
 
     return cut
 
@@ -72,8 +74,8 @@ def phone_cut(stream_sid: str) -> PhoneCut:
 def cut_agent_audio(message: bytes) -> tuple[bytes, int] | None:
     """Payload and ``event_id`` of a live-shaped audio message, or None.
 
-    Members that follow the payload other than the usual ones (`alignment`) are parsed without it:
-    the payload itself is never copied into a parser.
+    Members that follow the payload other than the usual ones (`alignment`) are parsed; the payload itself is
+    skipped over, never copied into a parser.
     """
     if not message.startswith(_AGENT_HEAD):
         return None
@@ -81,14 +83,14 @@ def cut_agent_audio(message: bytes) -> tuple[bytes, int] | None:
     payload = message[_AGENT_HEAD_LEN:end]
     if end < 0 or payload.translate(None, BASE64):
         return None
-    rest = message[end:]
-    if tail := _AGENT_TAIL(rest):
+    if tail := _AGENT_TAIL(message, end):
         return payload, int(tail[1])
     try:
-        parsed = _decode_tail(_AGENT_HEAD + rest)
-    except (msgspec.DecodeError, ValueError):
+        parsed = _decode_around(message)
+        message[end:].decode()  # the parser above skips over what it does not want without looking at it
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    # A second audio_base_64 further on would win in a parser and must not lose here.
-    if parsed.type != "audio" or parsed.audio_event.audio_base_64:
+    # A parser takes the last of several members of one name, the cut has taken the first: they must be equal.
+    if parsed.type != "audio" or bytes(parsed.audio_event.audio_base_64) != message[_AGENT_HEAD_LEN - 1 : end + 1]:
         return None
     return payload, parsed.audio_event.event_id

@@ -7,10 +7,9 @@ send: Twilio warns 31951 about any missing or extra key. The audio itself takes 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -54,7 +53,7 @@ class StartBody(msgspec.Struct):
     callSid: str  # noqa: N815
     accountSid: str = ""  # noqa: N815
     mediaFormat: MediaFormat | None = None  # noqa: N815
-    customParameters: dict[str, str] = msgspec.field(default_factory=dict)  # noqa: N815, absent in old captures
+    customParameters: dict[str, Any] | None = None  # noqa: N815, absent in old captures
 
 
 class Start(msgspec.Struct, tag="start", tag_field="event"):
@@ -78,6 +77,7 @@ class MarkBody(msgspec.Struct):
 
 class Mark(msgspec.Struct, tag="mark", tag_field="event"):
     mark: MarkBody
+    streamSid: str = ""  # noqa: N815
 
 
 class DtmfBody(msgspec.Struct):
@@ -86,10 +86,11 @@ class DtmfBody(msgspec.Struct):
 
 class Dtmf(msgspec.Struct, tag="dtmf", tag_field="event"):
     dtmf: DtmfBody
+    streamSid: str = ""  # noqa: N815
 
 
 class Stop(msgspec.Struct, tag="stop", tag_field="event"):
-    pass
+    streamSid: str = ""  # noqa: N815
 
 
 class Unknown(msgspec.Struct):
@@ -111,10 +112,12 @@ def decode(message: bytes) -> PhoneMessage:
     """A message of the carrier. Raises `WireError` for what is no message of the page at all."""
     try:
         return _decode_known(message)
+    except RecursionError:
+        raise WireError("not a stream message: nested too deeply") from None
     except msgspec.DecodeError as error:
         try:
             unknown = _decode_any(message)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise WireError(f"not a stream message: {error}") from None
         if unknown.event in _KNOWN:
             raise WireError(f"a {unknown.event} message of an unknown shape: {error}") from None
@@ -141,15 +144,22 @@ def clear_message(stream_sid: str) -> bytes:
     return f'{{"event":"clear","streamSid":"{stream_sid}"}}'.encode()
 
 
-def media_plain(message: bytes) -> bytes | None:
+def media_plain(stream_sid: str) -> Callable[[bytes], bytes | None]:
     """The other side of OPTIMIZE_AUDIO_PARSING: what most bridges do to every frame.
 
-    JSON object, base64 decoded, base64 encoded again. The payload, or None if the message is no media.
+    JSON object, base64 decoded, base64 encoded again. The answer's contract is that of `splice.phone_cut`.
     """
-    try:
-        parsed = json.loads(message)
-        if not isinstance(parsed, dict) or parsed.get("event") != "media":
+
+    def reencode(message: bytes) -> bytes | None:
+        try:
+            parsed = json.loads(message)
+            if not isinstance(parsed, dict) or parsed.get("event") != "media" or parsed["streamSid"] != stream_sid:
+                return None
+            media = parsed["media"]
+            if media["track"] != "inbound":
+                return None
+            return base64.b64encode(base64.b64decode(media["payload"], validate=True)) or None
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
-        return base64.b64encode(base64.b64decode(parsed["media"]["payload"], validate=True))
-    except (ValueError, KeyError, TypeError, binascii.Error):
-        return None
+
+    return reencode
