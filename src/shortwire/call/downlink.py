@@ -27,6 +27,10 @@ FIRST_MS = 60
 MARK_EVERY_MS = 500.0
 _CONVERT_STEP_BYTES = 9_600
 """How much agent audio is converted in one go (0.1 s of pcm_48000): about 1 ms of work, not more."""
+_BACKLOG_STEPS = 1_200
+"""Audio that waits for conversion: 2 minutes of the widest format. More at once is no speech, but a fault."""
+_WIDEST = 12
+"""Bytes of pcm_48000 to one of mu-law, for the same time."""
 
 
 class Downlink:
@@ -45,10 +49,12 @@ class Downlink:
         "_send",
         "_side",
         "_stale_below",
+        "_stopped",
         "_stream_sid",
         "chunks",
         "held_dropped_ms",
         "held_ms",
+        "overflow",
         "paused",
         "paused_dropped_ms",
         "playout",
@@ -70,6 +76,7 @@ class Downlink:
         self._head = b""
         self._stream_sid = ""
         self._stale_below = 0
+        self._stopped = False
         self._run_fresh = False
         self._last_write_ns = 0
         self.held_ms = 0.0
@@ -83,23 +90,28 @@ class Downlink:
         self.stale = 0
         """Audio messages dropped because a barge-in had overtaken them."""
         self.unusable = 0
+        self.overflow = 0
+        """Audio messages dropped because too much waits for conversion."""
 
     def begin(self, stream_sid: str, send: Send, now_ns: int) -> None:
-        """The phone can be written to; audio held for it goes first."""
+        """The phone can be written to; audio held for it goes first. After `stop`: nothing."""
+        if self._stopped:
+            return
         self._head = media_head(stream_sid)
         self._stream_sid = stream_sid
         self._send = send
         held, self._held = self._held, []
         self.held_ms = 0.0
-        for payload, event_id in held:
-            self._audio(payload, event_id, now_ns)
+        for payload, _event_id in held:
+            self._play(payload, now_ns)
 
     def use(self, converter: AudioConverter | None) -> None:
         """Set before the first audio: how the agent's format becomes mu-law; None: it is mu-law."""
         self._convert = converter
 
     def stop(self) -> None:
-        """The phone is gone."""
+        """The phone is gone, or the call is over: nothing is written or kept any more."""
+        self._stopped = True
         self._send = None
         self._held.clear()
         self._backlog.clear()
@@ -122,14 +134,17 @@ class Downlink:
 
     def _audio(self, payload: bytes, event_id: int, now_ns: int) -> bool:
         self.chunks += 1
-        if event_id < self._stale_below:
-            self.stale += 1
+        if event_id < self._stale_below or self._stopped:
+            self.stale += not self._stopped
             self._side.append((now_ns, DOWNLINK, (payload, True)))
             return False
         if not payload:
             return False
         if self._send is None:
             return self._hold(payload, event_id)
+        return self._play(payload, now_ns)
+
+    def _play(self, payload: bytes, now_ns: int) -> bool:
         if self._convert is not None:
             return self._queue_conversion(payload, now_ns)
         return self._write(payload, now_ns)
@@ -199,6 +214,7 @@ class Downlink:
         self._stale_below = max(self._stale_below, event_id)
         self._backlog.clear()
         self._held = [(p, e) for p, e in self._held if e >= event_id]
+        self.held_ms = sum(payload_ms(p) for p, _ in self._held)
         if send is None:
             return None
         return self.playout.cleared(now_ns)
@@ -206,7 +222,12 @@ class Downlink:
     @property
     def busy(self) -> bool:
         """Whether the party may still have something to hear."""
-        return self.playout.queued_ms > 0 or bool(self._backlog) or bool(self._held)
+        return self.playout.queued_ms > 0 or self.waiting
+
+    @property
+    def waiting(self) -> bool:
+        """Whether audio is here that was not written yet."""
+        return bool(self._backlog) or bool(self._held)
 
     def mark_the_end(self, now_ns: int) -> None:
         """Make sure that the end of what was written will be confirmed."""
@@ -217,14 +238,16 @@ class Downlink:
     def tick(self, now_ns: int) -> None:
         """A few times a second: convert what waits, mark a tail that nothing followed."""
         if self._backlog:
-            self._convert_some(now_ns)
+            if self._convert_some(now_ns):
+                self.written(now_ns)
         elif now_ns - self._last_write_ns > 100_000_000:
             self.mark_the_end(now_ns)
 
     def _hold(self, payload: bytes, event_id: int) -> bool:
-        # In the agent's format, so its length in ms is only known to be at most this.
+        # In the agent's format: of one that has to be converted, the length is only known to be at most this,
+        # and it takes up to so many times the room.
         ms = payload_ms(payload)
-        if self.held_ms + ms > self._held_limit_ms:
+        if self.held_ms + ms > self._held_limit_ms * (1 if self._convert is None else _WIDEST):
             self.held_dropped_ms += ms
         else:
             self.held_ms += ms
@@ -237,8 +260,11 @@ class Downlink:
         except (binascii.Error, ValueError):
             self.unusable += 1
             return False
+        if len(self._backlog) >= _BACKLOG_STEPS:
+            self.overflow += 1
+            return False
         self._backlog.extend(audio[i : i + _CONVERT_STEP_BYTES] for i in range(0, len(audio), _CONVERT_STEP_BYTES))
-        return self._convert_some(now_ns)
+        return bool(self._backlog) and self._convert_some(now_ns)
 
     def _convert_some(self, now_ns: int) -> bool:
         """One piece: its playing time is longer than a tick, so the backlog never starves the phone."""

@@ -17,6 +17,7 @@ RUN_GAP_MS = 200.0
 """Audio that follows the estimated end of the last one by less continues the run: networks jitter."""
 
 _NS_PER_MS = 1_000_000
+_LONG_AGO_NS = -(1 << 62)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Playout:
         self._outstanding: deque[tuple[str, float]] = deque()
         self._epoch = 0
         self._serial = 0
-        self._plays_until_ns = 0
+        self._plays_until_ns = _LONG_AGO_NS
         self._run_start_ms = 0.0
         self._run_confirmed = True
 
@@ -69,6 +70,11 @@ class Playout:
     @property
     def outstanding_marks(self) -> int:
         return len(self._outstanding)
+
+    @property
+    def plays_until_ns(self) -> int:
+        """When the audio written will have been played, by our clock: the way to the carrier is not in it."""
+        return self._plays_until_ns
 
     def begins_run(self, now_ns: int) -> bool:
         """Whether audio written now would begin a run."""

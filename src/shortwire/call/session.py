@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ..clock import NS_PER_MS, NS_PER_S
+from ..clock import NS_PER_S
 from ..records import EventKind
-from ..terms import HangupCause
+from ..terms import HangupCause, Leg
 from ..wire import elevenlabs, twilio
 from ..wire.closes import cause_of_close
 from ..wire.twilio import WireError
@@ -32,6 +32,13 @@ format that cannot be used."""
 
 _STREAM_SID = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 _MAX_MALFORMED = 20
+"""Messages that follow no page, from one side within `_MALFORMED_NS`. A side that is merely newer than the
+pages sends such a message now and then, for as long as the call lasts; a broken one sends nothing else."""
+_MALFORMED_NS = 10 * NS_PER_S
+_PAUSED_NS = 3 * NS_PER_S
+"""How long the media socket may take no data."""
+_GRACE_NS = 2 * NS_PER_S
+"""How much later than by our clock the goodbye may have been heard: the network, both ways, and jitter."""
 
 
 class Wish(StrEnum):
@@ -69,7 +76,10 @@ class SessionOptions:
 
 
 class CallSession:
-    """The session. Not thread-safe; every method is synchronous and returns at once."""
+    """The session. Not thread-safe; every method is synchronous, returns at once and never raises.
+
+    Instants (`now_ns`) are positive and do not go back.
+    """
 
     def __init__(self, options: SessionOptions) -> None:
         limits = options.limits
@@ -86,16 +96,18 @@ class CallSession:
         self.cause: HangupCause | None = None
         self.cause_detail = ""
         self.malformed = 0
-        """Messages of either side that follow no page."""
+        """Messages of either side that follow no page, or come where the page has no place for them."""
+        self._strikes: dict[Leg, tuple[int, int]] = {}
+        """Since when, and how many, of each side."""
+        self._stream_sid = ""
         self._send_phone: Send | None = None
         self._send_agent: Send | None = None
         self._phone_open_ns = 0
         self._started_ns = 0
-        self._agent_open_ns = 0
         self._agent_ready_ns = 0
         self._agent_error = ""
         self._goodbye_ns = 0
-        """Deadline of the goodbye; 0: none is being heard."""
+        """Last deadline of the goodbye; 0: none is being heard."""
         self._paused_ns = 0
         self.unheard_ms: float | None = None
         """A `clear` was written and not told yet."""
@@ -104,6 +116,8 @@ class CallSession:
 
     def phone_opened(self, send: Send, now_ns: int) -> None:
         """The media socket is open (upgrade accepted)."""
+        if self.cause is not None:
+            return  # hung up meanwhile: the driver closes it
         self._send_phone = send
         self._phone_open_ns = now_ns
         if self._options.open_agent_early:
@@ -116,12 +130,12 @@ class CallSession:
 
     def phone_binary(self, now_ns: int) -> None:
         """The carrier never sends these (protocols/twilio.md section 1)."""
-        self._count_malformed("binary message on the media stream", now_ns)
+        self._count_malformed(Leg.PHONE, "binary message on the media stream", now_ns)
 
     def phone_paused(self, paused: bool, now_ns: int) -> None:
         """The media socket takes no data (True), or does again."""
         self.downlink.paused = paused
-        self._paused_ns = now_ns if paused else 0
+        self._paused_ns = (self._paused_ns or now_ns) if paused else 0
 
     def phone_closed(self, code: int, reason: str, now_ns: int) -> None:
         """The media socket is gone. Without a `stop` before, only the carrier knows why."""
@@ -134,7 +148,10 @@ class CallSession:
         try:
             message = twilio.decode(data)
         except WireError as error:
-            self._count_malformed(str(error), now_ns)
+            self._count_malformed(Leg.PHONE, str(error), now_ns)
+            return False
+        if self._stream_sid and getattr(message, "streamSid", "") not in ("", self._stream_sid):
+            self.malformed += 1  # of another stream
             return False
         match message:
             case twilio.Media():
@@ -160,6 +177,8 @@ class CallSession:
         if self._started_ns:
             self.malformed += 1
             return
+        if self.cause is not None and not self._goodbye_ns:
+            return
         form = start.mediaFormat
         if form is not None and (form.encoding, form.sampleRate, form.channels) != ("audio/x-mulaw", 8000, 1):
             self.finish(
@@ -172,6 +191,7 @@ class CallSession:
             self.finish(HangupCause.MEDIA_PROTOCOL, now_ns, "start with an unusable streamSid")
             return
         self._started_ns = now_ns
+        self._stream_sid = start.streamSid
         self.uplink.last_frame_ns = now_ns
         self.uplink.begin(start.streamSid)
         self._tell(
@@ -180,14 +200,13 @@ class CallSession:
         if self._send_phone is not None:
             self.downlink.begin(start.streamSid, self._send_phone, now_ns)
             self.downlink.written(now_ns)
-        if not self._options.open_agent_early:
+        if not self._options.open_agent_early and self.cause is None:
             self._wish(Wish.OPEN_AGENT)
 
     # The agent leg
 
     def agent_opened(self, send: Send, now_ns: int) -> None:
         """The conversation socket is open: the client data goes first (elevenlabs.md section 6.2)."""
-        self._agent_open_ns = now_ns
         if self.cause is not None:
             self._wish(Wish.CLOSE_AGENT)
             return
@@ -211,7 +230,7 @@ class CallSession:
 
     def agent_binary(self, now_ns: int) -> None:
         """The service sends text only (elevenlabs.md section 1)."""
-        self._count_malformed("binary message from the agent", now_ns)
+        self._count_malformed(Leg.AGENT, "binary message from the agent", now_ns)
 
     def agent_paused(self, paused: bool, _now_ns: int) -> None:
         """The agent's socket takes no data (True), or does again."""
@@ -225,21 +244,22 @@ class CallSession:
         """The conversation socket is gone; 1006 if without a close frame."""
         self._send_agent = None
         self.uplink.stop()
-        cause = cause_of_close(code, reason)
-        if cause is HangupCause.AGENT_ENDED and not self._agent_ready_ns:
+        cause = cause_of_close(code, reason, self._agent_error)
+        normal = code == 1000 and bool(self._agent_ready_ns)
+        if cause is HangupCause.AGENT_ENDED and not normal:
             cause = HangupCause.AGENT_ERROR
         words = [f"agent closed with {code} {reason}".strip()]
         if self._agent_error and self._agent_error not in reason:
             words.append(self._agent_error)
         detail = "" if cause is HangupCause.AGENT_ENDED else "; ".join(words)
-        self.finish(cause, now_ns, detail)
+        self._end(cause, now_ns, detail, goodbye=normal)
 
     def _agent_other(self, data: bytes, now_ns: int) -> bool:
         self.side.append((now_ns, FROM_AGENT, data))
         try:
             message = elevenlabs.decode(data)
         except WireError as error:
-            self._count_malformed(str(error), now_ns)
+            self._count_malformed(Leg.AGENT, str(error), now_ns)
             return False
         match message:
             case elevenlabs.Ping():
@@ -248,7 +268,7 @@ class CallSession:
                 event = message.audio_event
                 return self.downlink.slow_audio(event.audio_base_64, event.event_id, now_ns)
             case elevenlabs.Interruption():
-                # `clear` is written inside; the fact waits for `clear_written`, which knows when.
+                # `clear` is written inside; the fact waits for `phone_written`, which knows when.
                 self.unheard_ms = self.downlink.interrupt(message.interruption_event.event_id, now_ns)
                 return self.unheard_ms is not None
             case elevenlabs.UserTranscript():
@@ -274,7 +294,7 @@ class CallSession:
 
     def _agent_is_ready(self, event: elevenlabs.MetadataEvent, now_ns: int) -> None:
         send = self._send_agent
-        if self._agent_ready_ns or send is None:
+        if self._agent_ready_ns or send is None or self.cause is not None:
             return
         try:
             up, down = self._options.converters(event.user_input_audio_format, event.agent_output_audio_format)
@@ -296,31 +316,37 @@ class CallSession:
     # Ending
 
     def finish(self, cause: HangupCause, now_ns: int, detail: str = "") -> None:
-        """End the call for `cause`. Only the first cause counts; calling it again is harmless.
+        """End the call for `cause`. Only the first cause counts; calling it again is harmless."""
+        self._end(cause, now_ns, detail, goodbye=cause is HangupCause.AGENT_ENDED)
 
-        If the agent said goodbye, the phone is hung up when the party has heard it; else at once.
-        """
+    def _end(self, cause: HangupCause, now_ns: int, detail: str, *, goodbye: bool) -> None:
+        """The phone is hung up at once or, after a goodbye of the agent, when the party has heard it."""
         if self.cause is not None:
-            if self._goodbye_ns and cause is not HangupCause.AGENT_ENDED:
+            if self._goodbye_ns and not goodbye:
                 self._hang_up()  # whatever cuts a goodbye short ends it
             return
         self.cause, self.cause_detail = cause, detail
         self.uplink.stop()
         if self._send_agent is not None:
             self._wish(Wish.CLOSE_AGENT)
-        if cause is HangupCause.AGENT_ENDED and self._send_phone is not None and self.downlink.busy:
-            left_ns = int(self.downlink.playout.queued_ms * NS_PER_MS) + 2 * NS_PER_S
-            self._goodbye_ns = now_ns + min(left_ns, int(self._limits.goodbye_s * NS_PER_S))
+        if goodbye and self._send_phone is not None and self.downlink.busy:
+            self._goodbye_ns = now_ns + int(self._limits.goodbye_s * NS_PER_S)
             self.downlink.mark_the_end(now_ns)
             return
         self._hang_up()
 
-    def _goodbye_if_heard(self, _now_ns: int) -> None:
-        if self._goodbye_ns and not self.downlink.busy:
+    def _goodbye_if_heard(self, now_ns: int) -> None:
+        """By the marks; where they do not come, by our clock and some grace; at last, by the limit."""
+        if not self._goodbye_ns:
+            return
+        down = self.downlink
+        heard = not down.waiting and now_ns >= down.playout.plays_until_ns + _GRACE_NS
+        if heard or not down.busy or now_ns >= self._goodbye_ns:
             self._hang_up()
 
     def _hang_up(self) -> None:
         self._goodbye_ns = 0
+        self.downlink.stop()
         self._wish(Wish.HANG_UP)
 
     # Time
@@ -329,11 +355,10 @@ class CallSession:
         """To be called every 50 ms or so; all waits of the session are bounded here."""
         self.downlink.tick(now_ns)
         if self.cause is not None:
-            if self._goodbye_ns and now_ns >= self._goodbye_ns:
-                self._hang_up()
+            self._goodbye_if_heard(now_ns)
             return
         limits = self._limits
-        if self._paused_ns and now_ns - self._paused_ns > 3 * NS_PER_S:
+        if self._paused_ns and now_ns - self._paused_ns > _PAUSED_NS:
             self.finish(HangupCause.OVERLOAD, now_ns, "the media socket took no data for 3 s")
         elif self._phone_open_ns and not self._started_ns:
             if now_ns - self._phone_open_ns > limits.stream_start_s * NS_PER_S:
@@ -351,14 +376,17 @@ class CallSession:
             self._send_agent(message)
             self.side.append((now_ns, TO_AGENT, message))
 
-    def _count_malformed(self, what: str, now_ns: int) -> None:
+    def _count_malformed(self, leg: Leg, what: str, now_ns: int) -> None:
         self.malformed += 1
-        if self.malformed == 1:
+        if leg not in self._strikes:
             self._tell(EventKind.WARNING, now_ns, text=f"ignored: {what[:200]}")
-        elif self.malformed > _MAX_MALFORMED:
-            self.finish(
-                HangupCause.MEDIA_PROTOCOL, now_ns, f"{self.malformed} messages that follow no page: {what[:200]}"
-            )
+        since_ns, count = self._strikes.get(leg, (now_ns, 0))
+        if now_ns - since_ns > _MALFORMED_NS:
+            since_ns, count = now_ns, 0
+        self._strikes[leg] = since_ns, count + 1
+        if count >= _MAX_MALFORMED:
+            cause = HangupCause.MEDIA_PROTOCOL if leg is Leg.PHONE else HangupCause.AGENT_ERROR
+            self.finish(cause, now_ns, f"{count + 1} messages that follow no page: {what[:200]}")
 
     def _tell(self, kind: str, now_ns: int, /, **data: Any) -> None:
         self.facts.append(Fact(kind, now_ns, data))
