@@ -59,6 +59,10 @@ def _sentence(kind: str, data: Mapping[str, Any]) -> Text | None:
             told = Text("agent  ", style="bold blue").append(_clean(data.get("text")), style="default")
         case "agent.corrected":
             told = Text(f"       (really said: {_clean(data.get('text'))})", style="dim")
+        case "turn" if isinstance(gap := data.get("response_gap_ms"), int | float):
+            told = Text(
+                f"       turn {data.get('index')}: answered {gap:,.0f} ms after the party's last sound", style="dim"
+            )
         case "barge_in":
             told = Text(f"barge-in: the party interrupts, {_ms(data.get('unheard_ms'))} not played", style="red")
         case "dtmf":

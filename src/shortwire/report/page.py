@@ -19,7 +19,7 @@ import jinja2
 from markupsafe import Markup
 
 from .figures import HOW, side_by_side
-from .view import CallReport, Part, Report, gap_parts, number, peaks, setup_parts
+from .view import CallReport, Part, Report, gap_parts, number, peaks, percent, setup_parts
 
 __all__ = ["render"]
 
@@ -128,7 +128,7 @@ def _figure(row: Mapping[str, Any]) -> dict[str, Any]:
         "how": row["how"],
         "unit": row["unit"],
         "number": number(best),
-        "change": "" if change is None else f"{change:+.0f} %".replace("-", "−"),
+        "change": "" if change is None else percent(change),
         "tone": "" if change is None or abs(change) < 3 else ("good" if change < 0 else "bad"),
         "bars": [
             {"profile": profile, "number": number(value), "percent": 100 * (value or 0) / longest}
@@ -191,6 +191,7 @@ def _call(call: CallReport, element: str) -> dict[str, Any]:
         "columns": columns,
         "rows": _rows(call, turns, columns),
         "has_heard": bool(call.gaps),
+        "api": _api_times(call.call),
         "events": _events(call.events),
         "drawing": {
             "id": element,
@@ -214,6 +215,15 @@ def _call(call: CallReport, element: str) -> dict[str, Any]:
             ],
         },
     }
+
+
+def _api_times(call: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What each vendor's API took, the longest call of each kind."""
+    found = (call.get("latencies") or {}).get("api_ms") or {}
+    return [
+        {"name": str(name), "ms": number(times.get("max")), "n": str(times.get("n", 1))}
+        for name, times in found.items()
+    ]
 
 
 def _who(span: Mapping[str, Any]) -> str:

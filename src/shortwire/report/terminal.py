@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from .view import CallReport, gap_parts, number, setup_parts
+from .view import CallReport, gap_parts, number, percent, setup_parts
 
 __all__ = ["check_lines", "comparison_table", "setup_table", "turn_table"]
 
@@ -52,9 +52,11 @@ def _difference(row: Mapping[str, Any]) -> Text:
     difference, change = row["difference"], row["change_percent"]
     if difference is None:
         return Text("–", style="dim")
-    percent = "" if change is None else f" ({change:+.0f} %)"
+    percent = "" if change is None else f" ({percent(change)})"
     style = "" if change is None or abs(change) < 3 else ("green" if change < 0 else "red")
-    return Text(f"{'+' if difference > 0 else ''}{number(difference)} {row['unit']}{percent}", style=style)
+    return Text(
+        f"{'+' if difference > 0 else ''}{number(difference).replace('-', '−')} {row['unit']}{percent}", style=style
+    )
 
 
 def turn_table(call: CallReport) -> Table:

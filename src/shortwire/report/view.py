@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["CallReport", "Part", "Report", "gap_parts", "number", "peaks", "setup_parts", "turn_parts"]
+__all__ = ["CallReport", "Part", "Report", "gap_parts", "number", "peaks", "percent", "setup_parts", "turn_parts"]
 
 _PEAK_MS = 5
 
@@ -140,3 +140,8 @@ def number(value: float | None) -> str:
     if abs(value) >= 10 or value == 0:
         return f"{value:,.0f}".replace(",", "\u202f")
     return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}"
+
+
+def percent(change: float) -> str:
+    """A change for people, with its sign; what rounds to nothing has none."""
+    return f"{change:+.0f} %".replace("-", "\u2212") if abs(change) >= 0.5 else "\u00b10 %"

@@ -63,6 +63,8 @@ def agent_turn(index: int) -> dict[str, Any]:
         # The agent hears from 300 ms after the answer on.
         "speech_began_ms": heard[0] - 300 if heard else None,
         "speech_ended_ms": heard[1] - 300 if heard else None,
+        "speech_ended_ns": ns(heard[1] + 115) if heard else None,
+        "turn_certain_ns": ns(heard[1] + 615) if heard else None,
     }
 
 
@@ -180,6 +182,23 @@ def test_an_agent_that_was_ready_before_the_stream_took_no_time() -> None:
     world.conversation["opened_ns"] = ns(-500)
     assert {key: ms for key, _, ms in world.evidence().setup}["connect"] == 0
     assert sum(ms for _, _, ms in world.evidence().setup) == 800
+
+
+def test_the_stages_of_each_gap_add_up_to_it() -> None:
+    evidence = World().evidence()
+    assert [(key, ms) for key, _, ms in evidence.stages[0]] == [
+        ("uplink", 115),
+        ("endpointing", 500),
+        ("generation", 275),
+        ("playout", 110),
+    ]
+    assert [sum(ms for _, _, ms in stages) for stages in evidence.stages] == [1000, 1000, 1000]
+
+
+def test_who_answered_whom_is_not_guessed() -> None:
+    world = World()
+    world.conversation["turns"][2]["kind"] = "re_engagement"
+    assert world.evidence().stages == ((), (), ())
 
 
 def test_messages_are_counted_where_they_arrived() -> None:

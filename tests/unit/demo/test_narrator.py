@@ -38,6 +38,7 @@ def test_times_count_from_the_first_event() -> None:
         ("agent.corrected", {"text": "Hi..."}, "(really said: Hi...)"),
         ("barge_in", {"unheard_ms": 1200.4}, "barge-in: the party interrupts, 1200 ms not played"),
         ("agent.ready", {"input_format": "ulaw_8000", "output_format": "pcm_16000"}, "ulaw_8000 in, pcm_16000 out"),
+        ("turn", {"index": 2, "response_gap_ms": 1234.4}, "turn 2: answered 1,234 ms after the party's last sound"),
         ("dtmf", {"digit": "5"}, "key 5"),
         ("warning", {"text": "late"}, "warning: late"),
         ("call.ended", {"cause": "busy", "meaning": "the number was busy"}, "ended: the number was busy"),
@@ -50,7 +51,7 @@ def test_each_event_is_a_sentence(kind: str, data: dict[str, Any], words: str) -
 
 
 def test_what_nobody_needs_is_left_out() -> None:
-    assert told(event(1.0, "turn", index=1), event(1.0, "call.state", state="created")) == []
+    assert told(event(1.0, "turn", index=0, response_gap_ms=None), event(1.0, "call.state", state="created")) == []
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:

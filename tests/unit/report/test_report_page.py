@@ -56,7 +56,7 @@ def call(profile: str = "optimized", said: str = "Can I bring my dog?") -> CallR
             "cause": "agent_ended",
             "disposition": "answered",
             "turns": [greeting, turn(1, 1234.0, said=said)],
-            "latencies": {"answer_to_first_word_ms": 432.1},
+            "latencies": {"answer_to_first_word_ms": 432.1, "api_ms": {"Twilio create call": {"max": 251.4, "n": 1}}},
         },
         events=[{"seq": 1, "at": 10.0, "kind": "party.said", "data": {"text": said}}],
         recording=stereo(),
@@ -125,6 +125,7 @@ def test_figures_of_both_calls_and_the_difference_are_there() -> None:
     assert "1\u202f234 ms" in page
     assert "1 of 1" not in page
     assert "0 of 1 checks passed" in page
+    assert "251 ms" in page
 
 
 def test_the_recording_is_inside() -> None:

@@ -31,7 +31,12 @@ def test_both_profiles_and_the_difference_stand_side_by_side() -> None:
     assert line.split("  ")[0] == "Answer to first word"
     assert "1\u202f600 ms" in line
     assert "400 ms" in line
-    assert "-1\u202f200 ms (-75 %)" in line
+    assert "−1\u202f200 ms (−75 %)" in line
+
+
+def test_a_change_that_rounds_to_nothing_has_no_sign() -> None:
+    text = shown(comparison_table(side_by_side({"baseline": call(1000.0, 1000), "optimized": call(999.0, 1004)})))
+    assert text.count("(±0 %)") == 3
 
 
 def test_figures_measured_outside_stand_before_the_products_own() -> None:
