@@ -52,10 +52,10 @@ def _difference(row: Mapping[str, Any]) -> Text:
     difference, change = row["difference"], row["change_percent"]
     if difference is None:
         return Text("–", style="dim")
-    percent = "" if change is None else f" ({percent(change)})"
+    share = "" if change is None else f" ({percent(change)})"
     style = "" if change is None or abs(change) < 3 else ("green" if change < 0 else "red")
     return Text(
-        f"{'+' if difference > 0 else ''}{number(difference).replace('-', '−')} {row['unit']}{percent}", style=style
+        f"{'+' if difference > 0 else ''}{number(difference).replace('-', '−')} {row['unit']}{share}", style=style
     )
 
 
