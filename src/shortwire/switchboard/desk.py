@@ -45,6 +45,7 @@ log = structlog.get_logger(__name__)
 MEDIA_PATH = "/outbound-media-stream/"
 """The seed's path; the ticket follows."""
 TICK_S = 0.05
+_TIME_LIMIT_GRACE_S = 5
 
 
 def new_call_id(wall_s: float) -> CallId:
@@ -141,8 +142,14 @@ class Switchboard:
         if stored.id != record.id:
             return await self.get(stored.id)
         call = self._register(stored)
+        if self._draining:  # since we looked; nobody would wait for this one
+            call.end(HangupCause.SHUTDOWN)
+            raise Unavailable("the server is being stopped", details="call again in a minute")
         call.prepare()
-        await self._dial(call)
+        # A task of its own: whoever asked may go away, and the carrier's answer must be heard all the same.
+        call.dialing = asyncio.create_task(self._dial(call), name=f"dial {record.id}")
+        call.dialing.add_done_callback(_heard)
+        await asyncio.shield(call.dialing)
         return call.record
 
     async def _dial(self, call: LiveCall) -> None:
@@ -165,14 +172,13 @@ class Switchboard:
             error.details = f"{error.details}; call {call.record.id} may be ringing and is being settled".lstrip("; ")
             error.call_id = call.record.id
             raise
-        except BaseException:
-            call.end(HangupCause.INTERNAL_ERROR, "dialling was broken off")
+        except Exception:
+            call.end(HangupCause.INTERNAL_ERROR, "dialling failed; see the log")
             raise
         call.api_time("Twilio", "create call", (clock.now_ns() - began) / NS_PER_MS)
         self.adopt(call, placed.sid)
-        if call.session.cause is not None:
-            # Hung up while the carrier was being asked: it had no id to end yet.
-            await self.context.carrier.end_call(placed.sid)
+        if call.record.id not in self._live:  # ended, and its wind-up gave up waiting for this id
+            await self._settler.hang_up_late(call.record.id, placed.sid)
 
     def adopt(self, call: LiveCall, call_sid: CallSid) -> None:
         """The carrier's id of a call is known."""
@@ -194,7 +200,8 @@ class Switchboard:
             to=call.record.number,
             from_=options.our_number,
             status_callback_url=f"{options.public_url}/status-callback/{call_id}",
-            time_limit_s=limits.max_call_s,
+            # The net under our own deadline: only ours can say why, so ours comes first.
+            time_limit_s=limits.max_call_s + _TIME_LIMIT_GRACE_S,
             ring_timeout_s=limits.ring_timeout_s,
             twiml=self._join_twiml(call, limits.ring_timeout_s + 600.0) if inline else None,
             twiml_url=None if inline else f"{options.public_url}/outbound-call-twiml/{call_id}",
@@ -218,6 +225,8 @@ class Switchboard:
             call = self._register(await self.context.store.create(record))
             self._by_sid[call_sid] = call
             call.prepare()
+            # The carrier picks up when it has this document; nobody tells us of it afterwards.
+            call.learn(CallFact.ANSWERED)
         return self._join_twiml(call, self.context.options.limits.ticket_s)
 
     async def answer_outbound(self, form: Mapping[str, str], call_id: CallId) -> str:
@@ -236,10 +245,13 @@ class Switchboard:
         """See `CallDesk.status_callback`."""
         call = self._live.get(call_id)
         call_sid = CallSid(form.get("CallSid", ""))
+        status = form.get("CallStatus", "")
+        if call is None and status not in CAUSE_OF_STATUS:
+            await self._settler.late_callback(call_id, call_sid)
+            return
         if call is None or call.record.call_sid not in (None, call_sid):
             return  # over, or not ours: late and forged ones change nothing
         self.adopt(call, call_sid)
-        status = form.get("CallStatus", "")
         fact = fact_of_status(status)
         if fact is CallFact.CAUSE_KNOWN:
             detail = f"SIP {sip}" if (sip := form.get("SipResponseCode")) and status != "completed" else ""
@@ -352,7 +364,7 @@ class Switchboard:
         )
 
     def _register(self, record: CallRecord) -> LiveCall:
-        call = LiveCall(self.context, record, self._forget)
+        call = LiveCall(self.context, record, self._forget, self._settler.find)
         self._live[record.id] = call
         self._idle.clear()
         log.info("call.created", call_id=record.id, direction=record.direction.value)
@@ -365,6 +377,12 @@ class Switchboard:
             self._by_sid.pop(call.record.call_sid, None)
         if not self._live:
             self._idle.set()
+
+
+def _heard(dialing: asyncio.Task[None]) -> None:
+    """Whoever waited for the dial has its error; if nobody did, the call's record has."""
+    if not dialing.cancelled():
+        dialing.exception()
 
 
 def _fingerprint(request: CallRequest) -> str:

@@ -26,7 +26,7 @@ class Pump(Protocol):
 class _Leg:
     """What both have in common."""
 
-    __slots__ = ("_clock", "_pump", "_session", "delays", "opened_ns", "over", "socket")
+    __slots__ = ("_clock", "_pump", "_session", "close_code", "delays", "opened_ns", "over", "socket")
 
     def __init__(self, session: CallSession, clock: Clock, pump: Pump) -> None:
         self._session = session
@@ -37,6 +37,8 @@ class _Leg:
         self.socket: MessageSocket | None = None
         self.opened_ns = 0
         self.over = False
+        self.close_code = 0
+        """How the socket ended; 1006 without a close frame, 0 while it has not."""
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         if self.socket is not None:
@@ -79,6 +81,7 @@ class PhoneLeg(_Leg):
     def closed(self, code: int, reason: str) -> None:
         self.socket = None
         self.over = True
+        self.close_code = code
         self._session.phone_closed(code, reason, self._clock.now_ns())
         self._after()
         self._pump.leg_closed()
@@ -120,6 +123,7 @@ class AgentLeg(_Leg):
     def closed(self, code: int, reason: str) -> None:
         self.socket = None
         self.over = True
+        self.close_code = code
         self._session.agent_closed(code, reason, self._clock.now_ns())
         self._after()
         self._pump.leg_closed()

@@ -13,7 +13,7 @@ from ..call.options import Prewarm
 from ..clock import NS_PER_MS, NS_PER_S
 from ..errors import AgentError
 from ..ports import SocketListener, WarmConnection
-from ..terms import AgentId
+from ..terms import AgentId, Fault, HangupCause
 from .context import Context
 
 __all__ = ["AgentLine"]
@@ -37,12 +37,23 @@ class AgentLine:
         """Named gaps of the set-up, ms."""
         self.was_warm = False
 
-    def prepare(self, level: Prewarm) -> None:
-        """Begin what the level permits. Idempotent; returns at once."""
+    def prepare(self, level: Prewarm, on_refusal: Callable[[AgentError], None]) -> None:
+        """Begin what the level permits. Idempotent; returns at once.
+
+        `on_refusal` is called when the host says no for a reason that will not go away by itself: better now
+        than when somebody has picked up. Anything else is tried again then.
+        """
         if level is Prewarm.OFF:
             return
+
+        def fetched(task: asyncio.Task[str]) -> None:
+            error = None if task.cancelled() else task.exception()
+            if isinstance(error, AgentError) and HangupCause(error.cause).fault is Fault.CONFIG:
+                on_refusal(error)
+
         if self._url is None:
             self._url = asyncio.create_task(self._fetch_url())
+            self._url.add_done_callback(fetched)
         if level is not Prewarm.SIGNED_URL and self._warm is None:
             self._warm = asyncio.create_task(self._context.dialer.warm(self._context.agent_base_url))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -17,8 +17,8 @@ from ..call.options import Prewarm
 from ..call.session import CallSession, Fact, Wish
 from ..call.state import CallFact, advance
 from ..clock import NS_PER_S
-from ..errors import AgentError, CarrierError
-from ..records import CallEvent, CallRecord, EventKind
+from ..errors import AgentError, CarrierError, CarrierUncertain
+from ..records import CallEvent, CallRecord, CarrierCall, EventKind
 from ..terms import CallDirection, CallSid, CallState, ConversationId, HangupCause, StreamSid
 from .analyst import Analyst
 from .context import Context
@@ -38,6 +38,10 @@ _CARRIER_S = 4.0
 """How long the carrier may take to be asked at the end; the legs are closed all the same."""
 _CLOSE_S = 2.5
 """How long the sockets may take to close."""
+_DIAL_S = 12.0
+"""How long the carrier's answer to the dial is waited for before its call is given up; longer than its deadline."""
+_UNKNOWN_S = 600.0
+"""Past everything that the settler does: no call stays unknown for ever."""
 _RING_GRACE_S = 60.0
 """Past the ring timeout, for the carrier's own queue and a lost callback, before we ask."""
 
@@ -45,11 +49,18 @@ _RING_GRACE_S = 60.0
 class LiveCall:
     """Drives one call from its first fact to its last event."""
 
-    def __init__(self, context: Context, record: CallRecord, on_over: Callable[[LiveCall], None]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        record: CallRecord,
+        on_over: Callable[[LiveCall], None],
+        find: Callable[[CallRecord], Awaitable[Sequence[CarrierCall]]],
+    ) -> None:
         self.context = context
         self.record = record
         self.ticket = ""
         self._on_over = on_over
+        self._find = find
         self._clock = context.clock
         self._seq = 0
         self._followers: list[asyncio.Queue[CallEvent]] = []
@@ -66,6 +77,8 @@ class LiveCall:
         self._legs_closed = asyncio.Event()
         self._carrier_over = False
         """The carrier has said that the call is over."""
+        self.dialing: asyncio.Task[None] | None = None
+        """The carrier is being asked for this call."""
         self.tell(EventKind.CREATED, direction=record.direction.value, agent_id=record.agent_id)
 
     # Facts out
@@ -124,11 +137,14 @@ class LiveCall:
     def carrier_ended(self, cause: HangupCause, detail: str = "") -> None:
         """The carrier said that the call is over."""
         self._carrier_over = True
+        if cause is HangupCause.PARTY_HANGUP and self.record.state is CallState.ANSWERED and not self.phone.opened_ns:
+            # The document behind the stream hangs up when the stream could not be opened, so this looks the same.
+            cause, detail = HangupCause.MEDIA_NEVER_CAME, "or the other side hung up within a moment"
         self.end(cause, detail)
 
     def prepare(self) -> None:
         """Begin to make the line to the agent, as far as PREWARM permits."""
-        self.line.prepare(self._prewarm)
+        self.line.prepare(self._prewarm, self._agent_failed)
 
     @property
     def _prewarm(self) -> Prewarm:
@@ -219,16 +235,13 @@ class LiveCall:
         elif state is CallState.ANSWERED and self.phone.socket is None:
             if now_ns - figures.answered_ns > limits.media_wait_s * NS_PER_S:
                 self.end(HangupCause.MEDIA_NEVER_CAME)
+        elif state is CallState.UNKNOWN:
+            if now_ns - figures.created_ns > _UNKNOWN_S * NS_PER_S:
+                self.end(HangupCause.CARRIER_UNKNOWN)
         elif state in (CallState.DIALING, CallState.RINGING):
             wait_s = limits.ring_timeout_s + _RING_GRACE_S
             if now_ns - figures.created_ns > wait_s * NS_PER_S:
                 self.end(HangupCause.NO_ANSWER, f"nothing was heard from the carrier for {wait_s:g} s")
-        elif (
-            state is CallState.CREATED
-            and self.record.direction is CallDirection.INBOUND
-            and now_ns - figures.created_ns > limits.ticket_s * NS_PER_S
-        ):
-            self.end(HangupCause.MEDIA_NEVER_CAME)
 
     def _report(self, trips: list[float], turns: list[Any]) -> None:
         for ms in trips:
@@ -265,6 +278,7 @@ class LiveCall:
         cause, detail = self.session.cause or HangupCause.INTERNAL_ERROR, self.session.cause_detail
         self.line.close()
         self.agent.close(1000, "call ended")
+        await self._wait_for_the_dial()
         if cause is HangupCause.PARTY_HANGUP:
             # The carrier closes the stream after its `stop`; give it the first word.
             await self._wait_for_sockets(1.0)
@@ -275,25 +289,60 @@ class LiveCall:
         await self._wait_for_sockets(_CLOSE_S)
         self._tell_the_end(cause, detail)
 
+    async def _wait_for_the_dial(self) -> None:
+        """While the carrier is being asked there is nothing that could be hung up yet."""
+        if self.dialing is not None and self.record.call_sid is None:
+            await asyncio.wait({self.dialing}, timeout=_DIAL_S)
+
     async def _tell_carrier(self, cause: HangupCause, detail: str) -> tuple[HangupCause, str]:
         """Have the carrier end the call; where only it knows what happened, ask first."""
-        sid, carrier = self.record.call_sid, self.context.carrier
-        if sid is None:
-            return cause, detail
+        carrier = self.context.carrier
         try:
             async with asyncio.timeout(_CARRIER_S):
-                if cause in (HangupCause.MEDIA_LOST, HangupCause.NO_ANSWER):
+                sid = self.record.call_sid or await self._find_at_carrier(cause)
+                if sid is None:
+                    return cause, detail
+                if self._only_the_carrier_knows(cause):
                     call = await carrier.fetch_call(sid)
                     settled = settled_by_carrier(call.status if call is not None else "")
                     if settled is not None:
                         return settled, detail if settled is cause else ""
-                began = self._clock.now_ns()
-                await carrier.end_call(sid)
-                self.api_time("Twilio", "end call", (self._clock.now_ns() - began) / 1e6)
+                await self._end_at_carrier(sid)
         except (CarrierError, TimeoutError) as error:
             # Closing the stream is the second way: the TwiML behind it hangs up.
             log.warning("call.carrier_not_told", call_id=self.record.id, error=str(error))
         return cause, detail
+
+    def _only_the_carrier_knows(self, cause: HangupCause) -> bool:
+        """A stream that breaks off makes the carrier hang up by itself: that it has says nothing then. One that
+        is closed in order, or falls silent, may have lost its `stop`."""
+        if cause is HangupCause.MEDIA_LOST:
+            return self.phone.close_code != 1006
+        inbound = self.record.direction is CallDirection.INBOUND
+        return cause is HangupCause.NO_ANSWER or (cause is HangupCause.MEDIA_NEVER_CAME and inbound)
+
+    async def _find_at_carrier(self, cause: HangupCause) -> CallSid | None:
+        """The id of a call whose POST was not answered clearly, where there is exactly one it can be."""
+        if self._carrier_over or self.dialing is None or cause is HangupCause.CARRIER_UNKNOWN:
+            return None
+        found = await self._find(self.record)
+        if len(found) != 1:
+            return None
+        self.change(call_sid=found[0].sid)
+        return found[0].sid
+
+    async def _end_at_carrier(self, sid: CallSid) -> None:
+        """Within the time there is, a request that got no clear answer is sent again: ending twice harms nobody."""
+        while True:
+            began = self._clock.now_ns()
+            try:
+                await self.context.carrier.end_call(sid)
+            except CarrierUncertain as error:
+                log.info("call.end_again", call_id=self.record.id, error=str(error))
+                await asyncio.sleep(0.5)
+                continue
+            self.api_time("Twilio", "end call", (self._clock.now_ns() - began) / 1e6)
+            return
 
     def _close_sockets(self) -> None:
         self.phone.close(1000, "call ended")
@@ -302,6 +351,7 @@ class LiveCall:
     async def _wait_for_sockets(self, deadline_s: float) -> None:
         if not self._sockets_open():
             return
+        self._legs_closed.clear()  # set once before the agent's socket was there, it would say too much
         try:
             async with asyncio.timeout(deadline_s):
                 await self._legs_closed.wait()

@@ -7,13 +7,15 @@ in time it ends as unknown, visibly (research/reliability-security.md, F20 and F
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from ..call.state import fact_of_status
 from ..errors import CarrierError
-from ..records import CallEvent, CallRecord, EventKind
-from ..terms import CallState, HangupCause
+from ..records import CallEvent, CallRecord, CarrierCall, EventKind
+from ..terms import CallId, CallSid, CallState, HangupCause
 from .ending import CAUSE_OF_STATUS, disposition_of
 
 if TYPE_CHECKING:
@@ -39,39 +41,86 @@ class Settler:
         for task in self._tasks:
             task.cancel()
 
-    def uncertain(self, call: LiveCall) -> None:
-        """The carrier may have placed this call."""
-        task = asyncio.create_task(self._look_for(call))
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def uncertain(self, call: LiveCall) -> None:
+        """The carrier may have placed this call."""
+        self._spawn(self._look_for_safely(call))
+
+    async def _look_for_safely(self, call: LiveCall) -> None:
+        try:
+            await self._look_for(call)
+        except Exception:
+            log.exception("call.settling_failed", call_id=call.record.id)
+            call.end(HangupCause.CARRIER_UNKNOWN, "settling failed; see the log")
+
     async def _look_for(self, call: LiveCall) -> None:
-        record, carrier = call.record, self._desk.context.carrier
+        record = call.record
         for pause_s in _ASK_AFTER_S:
             await asyncio.sleep(pause_s)
             if call.record.call_sid is not None or call.session.cause is not None:
                 return  # its callback came
             try:
-                found = await carrier.find_calls(to=record.number, from_=record.our_number, since=record.created_at - 5)
+                found = await self.find(record)
             except CarrierError as error:
                 log.warning("call.unsettled", call_id=record.id, error=str(error))
                 continue
-            unclaimed = [c for c in found if not self._desk.knows(c.sid)]
-            if len(unclaimed) == 1:
-                self._desk.adopt(call, unclaimed[0].sid)
-                if (cause := CAUSE_OF_STATUS.get(unclaimed[0].status)) is not None:
+            if call.record.call_sid is not None or call.session.cause is not None:
+                return
+            if len(found) == 1:
+                self._desk.adopt(call, found[0].sid)
+                if (cause := CAUSE_OF_STATUS.get(found[0].status)) is not None:
                     call.carrier_ended(cause)
+                elif (fact := fact_of_status(found[0].status)) is not None:
+                    call.learn(fact)
                 return
         call.end(HangupCause.CARRIER_UNKNOWN)
+
+    async def find(self, record: CallRecord) -> list[CarrierCall]:
+        """Calls at the carrier that may be this one: same numbers, not older, and no other call of ours."""
+        context = self._desk.context
+        # Five seconds for clocks that differ; whoever has that id already is not the one we look for.
+        since = record.created_at - 5
+        found = await context.carrier.find_calls(to=record.number, from_=record.our_number, since=since)
+        return [
+            call
+            for call in found
+            if not self._desk.knows(call.sid) and await context.store.by_call_sid(call.sid) is None
+        ]
+
+    async def late_callback(self, call_id: CallId, call_sid: CallSid) -> None:
+        """The carrier tells of a call that is over for us. If we never knew its id, it was given up: end it."""
+        record = await self._desk.context.store.get(call_id)
+        if record is None or record.state is not CallState.ENDED or record.call_sid is not None or not call_sid:
+            return
+        await self.hang_up_late(call_id, call_sid)
+
+    async def hang_up_late(self, call_id: CallId, call_sid: CallSid) -> None:
+        """A call that was given up turns out to live: nobody may be left ringing, or talking to nobody."""
+        log.warning("call.found_late", call_id=call_id)
+        context = self._desk.context
+        context.store.update(call_id, {"call_sid": call_sid})
+        try:
+            await context.carrier.end_call(call_sid)
+        except CarrierError as error:
+            # Its ticket is dead: once answered it finds no stream, and the TwiML behind hangs up.
+            log.warning("call.carrier_not_told", call_id=call_id, error=str(error))
 
     async def after_restart(self) -> None:
         """End every call that an earlier process of this node left open, at the carrier and in the store."""
         context = self._desk.context
         mine = [r for r in await context.store.unfinished() if r.node == context.options.node]
         for record in mine:
-            task = asyncio.create_task(self._settle_orphan(record))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._spawn(self._settle_orphan_safely(record))
+
+    async def _settle_orphan_safely(self, record: CallRecord) -> None:
+        try:
+            await self._settle_orphan(record)
+        except Exception:
+            log.exception("call.settling_failed", call_id=record.id)
 
     async def _settle_orphan(self, record: CallRecord) -> None:
         context = self._desk.context
@@ -115,7 +164,7 @@ class Settler:
         carrier = self._desk.context.carrier
         sid = record.call_sid
         if sid is None:
-            found = await carrier.find_calls(to=record.number, from_=record.our_number, since=record.created_at - 5)
+            found = await self.find(record)
             if len(found) != 1:
                 return HangupCause.CARRIER_UNKNOWN, f"{len(found)} calls to that number since"
             sid = found[0].sid
