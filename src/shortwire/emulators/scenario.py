@@ -1,7 +1,8 @@
-"""One scenario file drives both sides of a call: what the party does, what the agent does.
+"""One scenario file drives both sides of a call: what the party does, what the agent does, what lies between.
 
-TOML. The carrier emulator reads ``[party]``, the agent emulator reads ``[agent]``; everything drawn
-at random comes from ``seed``. Unknown keys are refused: a typo must not become a default.
+TOML. The carrier emulator reads ``[party]``, the agent emulator reads ``[agent]``, the network emulator reads
+``[network]`` and ``[[faults]]``; everything drawn at random comes from ``seed``. Unknown keys are refused: a typo
+must not become a default.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-__all__ = ["AgentScript", "PartyScript", "Reply", "Say", "Scenario", "ScenarioError", "load"]
+from .network import NETWORKS, WAYS, Fault, FaultError, LegNetwork, Network
+
+__all__ = ["AgentScript", "PartyScript", "RelayFault", "Reply", "Say", "Scenario", "ScenarioError", "load", "parse"]
 
 Outcome = Literal["answered", "busy", "no-answer", "failed"]
 When = Literal["agent_silent", "agent_speaking", "answered"]
@@ -94,11 +97,27 @@ class AgentScript:
 
 
 @dataclass(frozen=True, slots=True)
+class RelayFault:
+    """A fault, and on which of the bridge's ways it stands."""
+
+    relay: str
+    """One of `shortwire.emulators.network.WAYS`: server, carrier, agent."""
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     name: str = "unnamed"
     seed: int = 1
     party: PartyScript = field(default_factory=PartyScript)
     agent: AgentScript = field(default_factory=AgentScript)
+    network: Network | None = None
+    """None: the file does not say; whoever plays it chooses."""
+    faults: tuple[RelayFault, ...] = ()
+
+    def faults_on(self, relay: str) -> tuple[Fault, ...]:
+        """Those for the relay on that way, in the order of the file."""
+        return tuple(item.fault for item in self.faults if item.relay == relay)
 
 
 T = TypeVar("T")
@@ -114,9 +133,59 @@ def _build(kind: type[T], table: Mapping[str, Any], where: str) -> T:
         raise ScenarioError(f"{where}: {error}") from None
 
 
+def _leg(table: Any, base: LegNetwork, where: str) -> LegNetwork:
+    """A line of the profile with other numbers."""
+    if not isinstance(table, Mapping):
+        raise ScenarioError(f"{where} must be a table: {table!r}")
+    numbers = {"one_way_ms": base.one_way_ms, "jitter_ms": base.jitter_ms}
+    if strangers := sorted(set(table) - set(numbers)):
+        raise ScenarioError(f"{where}: unknown key {strangers[0]!r}; known: {', '.join(numbers)}")
+    for key, value in table.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 60_000:
+            raise ScenarioError(f"{where}: {key} must be a number of milliseconds, 0 to 60000: {value!r}")
+    return LegNetwork(**{**numbers, **table}, faults=base.faults)
+
+
+def _network(table: Any) -> Network:
+    if not isinstance(table, Mapping):
+        raise ScenarioError(f"network must be a table: {table!r}")
+    if strangers := sorted(set(table) - {"profile", "carrier", "agent"}):
+        raise ScenarioError(f"network: unknown key {strangers[0]!r}; known: profile, carrier, agent")
+    profile = table.get("profile", "none")
+    if not isinstance(profile, str) or profile not in NETWORKS:
+        raise ScenarioError(f"network: profile must be one of {', '.join(NETWORKS)}: {profile!r}")
+    base = NETWORKS[profile]
+    return Network(
+        _leg(table.get("carrier", {}), base.carrier, "network.carrier"),
+        _leg(table.get("agent", {}), base.agent, "network.agent"),
+    )
+
+
+def _faults(tables: Any) -> tuple[RelayFault, ...]:
+    if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):
+        raise ScenarioError("faults must be tables, each under [[faults]]")
+    made: list[RelayFault] = []
+    for i, table in enumerate(tables):
+        relay = table.get("relay")
+        if not isinstance(relay, str) or relay not in WAYS:
+            raise ScenarioError(f"faults[{i}]: relay must be one of {', '.join(WAYS)}: {relay!r}")
+        try:
+            item = RelayFault(relay, Fault.parse({key: value for key, value in table.items() if key != "relay"}))
+        except FaultError as error:
+            raise ScenarioError(f"faults[{i}]: {error}") from None
+        if any(other.relay == relay and other.fault.name == item.fault.name for other in made):
+            raise ScenarioError(f"faults[{i}]: a second fault named {item.fault.name!r} on {relay}; give it a name")
+        made.append(item)
+    return tuple(made)
+
+
 def parse(document: Mapping[str, Any]) -> Scenario:
     """A scenario from a parsed document. Raises `ScenarioError`."""
     top = dict(document)
+    if "network" in top:
+        top["network"] = _network(top["network"])
+    if "faults" in top:
+        top["faults"] = _faults(top["faults"])
     party = dict(top.pop("party", {}))
     agent = dict(top.pop("agent", {}))
     says = tuple(_build(Say, s, f"party.says[{i}]") for i, s in enumerate(party.pop("says", ())))
