@@ -6,6 +6,7 @@ Shares no code with the product; talks to it only as Twilio does. ``python -m sh
 from __future__ import annotations
 
 from ..scenario import PartyScript, Say
+from .account import AccountFacts, NumberFacts
 from .call import Call
 from .config import Choices, OwnedNumber, TwilioConfig, WebhookManners
 from .control import describe
@@ -13,9 +14,11 @@ from .ledger import Ledger
 from .server import TwilioEmulator
 
 __all__ = [
+    "AccountFacts",
     "Call",
     "Choices",
     "Ledger",
+    "NumberFacts",
     "OwnedNumber",
     "PartyScript",
     "Say",

@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from .account import Account, AccountFacts
 from .call import FINAL, Call
 from .config import TwilioConfig
 from .exchange import Exchange
@@ -40,9 +41,10 @@ Handler = Callable[[Mapping[str, list[str]], str], Awaitable[tuple[int, dict[str
 class RestApi:
     """One handler for everything under /2010-04-01/."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, account: AccountFacts | None = None) -> None:
         self._exchange = exchange
         self._config: TwilioConfig = exchange.config
+        self._account = Account(exchange.config, account or AccountFacts())
         self._concurrent = 0
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -62,12 +64,14 @@ class RestApi:
         entry.update(
             status=status, elapsed_ms=seconds * 1000, code=body.get("code") if body and status >= 400 else None
         )
-        if body and "sid" in body:
+        if body and str(body.get("sid", "")).startswith("CA"):
             entry["call_sid"] = body["sid"]
         return _response(status, body, seconds, concurrent)
 
     async def _dispatch(self, request: web.Request, form: dict[str, list[str]]) -> tuple[int, dict[str, Any] | None]:
         self._authenticate(request)
+        if (answer := self._account.answer(request.method, request.path, form)) is not None:
+            return answer
         match = _PATH.fullmatch(request.path)
         if match is None or match["account"] != self._config.account_sid:
             raise Refusal.not_found(request.path)

@@ -11,6 +11,7 @@ from types import TracebackType
 from aiohttp import web
 
 from ..scenario import PartyScript
+from .account import AccountFacts
 from .call import Call
 from .config import TwilioConfig
 from .control import Control
@@ -43,6 +44,8 @@ class TwilioEmulator:
         if host not in _LOOPBACK:
             raise ValueError(f"the emulator listens on 127.0.0.1 only, not on {host}: it is no telephone company")
         self.config = config
+        self.account = AccountFacts()
+        """What the account's own pages answer; change it at any time."""
         self.port = port
         """The real one after the start."""
         self._exchange = Exchange(config, speak, detector)
@@ -65,7 +68,7 @@ class TwilioEmulator:
         await self._exchange.open()
         app = web.Application(client_max_size=1 << 20)
         app.add_routes(Control(self._exchange).routes())
-        app.router.add_route("*", "/{path:.*}", RestApi(self._exchange).handle)
+        app.router.add_route("*", "/{path:.*}", RestApi(self._exchange, self.account).handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         try:
