@@ -125,14 +125,17 @@ class Front:
             return StampedProtocol
         from .lean_phone import protocol_factory
 
-        return protocol_factory(self._admitted, self._options.max_message)
+        return protocol_factory(self._admitted, self._options.max_message, tuned=self._options.tuned)
 
     async def _asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
             await self._app(scope, receive, send)
             return
         websocket = WebSocket(scope, receive, send)
-        listener = self._admitted(scope["raw_path"].decode("latin-1"), websocket.headers.get("x-twilio-signature", ""))
+        # The whole target, as the lean way sees it: a query was either signed with it or does not belong there.
+        query = b"?" + scope["query_string"] if scope["query_string"] else b""
+        path = (scope["raw_path"] + query).decode("latin-1")
+        listener = self._admitted(path, websocket.headers.get("x-twilio-signature", ""))
         if listener is None:
             await websocket.close(1008)  # before accept: the server answers 403
             return

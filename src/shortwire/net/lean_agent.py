@@ -102,7 +102,8 @@ class LeanAgentDialer:
         return False
 
     def _socket(self, listener: SocketListener) -> LeanSocket:
-        return LeanSocket(listener, max_message=self._options.max_message, write_limit=_WRITE_LIMIT)
+        options = self._options
+        return LeanSocket(listener, max_message=options.max_message, write_limit=_WRITE_LIMIT, tuned=options.tuned)
 
     @property
     def _heartbeat(self) -> dict[str, Any]:
@@ -136,7 +137,11 @@ class LeanAgentDialer:
         try:
             await protocol.wait_until_handshake_complete()
         except WSError as error:
+            transport.abort()
             raise _refusal(error) from None
+        except BaseException:
+            transport.abort()  # given up: nobody else knows of this connection
+            raise
         if protocol.listener is None:
             raise ConnectionResetError("the connection was closed before the upgrade was answered")
 

@@ -33,14 +33,16 @@ class HandOver(WSProtocol):  # type: ignore[misc]
         self.buffer_updated(size)
 
 
-def protocol_factory(admit: Callable[[str, str], SocketListener | None], max_message: int) -> Callable[..., HandOver]:
-    """What uvicorn is configured with as its WebSocket class. `admit`: see `front.Admit`."""
+def protocol_factory(
+    admit: Callable[[str, str], SocketListener | None], max_message: int, *, tuned: bool = True
+) -> Callable[..., HandOver]:
+    """What uvicorn is configured with as its WebSocket class. `admit`: see `front.Admit`; `tuned`: TUNE_SOCKETS."""
 
     def route(request: WSUpgradeRequest) -> LeanSocket | WSUpgradeResponseWithListener:
         listener = admit(request.path.decode("latin-1"), request.headers.get("X-Twilio-Signature", ""))
         if listener is None:
             return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(403, b"Forbidden"), None)
-        return LeanSocket(listener, max_message=max_message, write_limit=_WRITE_LIMIT)
+        return LeanSocket(listener, max_message=max_message, write_limit=_WRITE_LIMIT, tuned=tuned)
 
     def make(**_uvicorns: Any) -> HandOver:
         return HandOver(

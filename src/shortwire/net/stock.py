@@ -30,7 +30,13 @@ _now_ns = SystemClock.now_ns
 
 _BACKLOG_MESSAGES = 250
 """Messages that may wait to be sent before the listener is told to hold on: 5 s of frames."""
+_PATIENCE_S = 0.25
+"""How long a receive loop waits for the other leg to take a message. A plain bridge waits for ever, and so
+stops hearing one side because the other one is slow; that is a fault of it, not a side of a toggle."""
+_CLOSE_S = 2.0
+"""How long the closing handshake may take."""
 _READ_NS = "shortwire.read_ns"
+_PROTOCOL = "shortwire.protocol"
 _GONE = (ConnectionClosed, WebSocketDisconnect, RuntimeError, OSError)
 
 
@@ -53,10 +59,18 @@ class StockSocket:
         listener: SocketListener,
         send: Callable[[str], Awaitable[None]],
         close: Callable[[int, str], Awaitable[None]],
+        abort: Callable[[], None],
+        *,
+        waits_first: bool,
     ) -> None:
+        """`waits_first`: whether `send` waits for room before it writes, or writes and waits for room then."""
         self._listener = listener
         self._send = send
         self._close = close
+        self._abort = abort
+        self._waits_first = waits_first
+        self._stuck = False
+        """The peer takes nothing; a task of its own sends what waits."""
         self._outbox: deque[bytes] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._writing = asyncio.Lock()
@@ -67,9 +81,8 @@ class StockSocket:
         if self._closed is not None:
             return
         self._outbox.append(message)
-        if len(self._outbox) > _BACKLOG_MESSAGES and not self._paused:
-            self._paused = True
-            self._listener.paused(True)
+        if len(self._outbox) > _BACKLOG_MESSAGES:
+            self._hold_on()
         if _written.collecting:
             if self not in _written.sockets:
                 _written.sockets.append(self)
@@ -86,6 +99,8 @@ class StockSocket:
         said = self._closed
         self._closed = (code, reason)
         self._outbox.clear()
+        for task in self._tasks:
+            task.cancel()
         self._listener.closed(*(said or (code, reason)))
 
     async def drain(self) -> None:
@@ -93,21 +108,54 @@ class StockSocket:
         async with self._writing:
             try:
                 while self._outbox:
-                    await self._send(self._outbox.popleft().decode())
+                    await self._send_one(self._outbox.popleft())
             except _GONE as error:
                 # The receiving side of this socket sees the same end and tells the listener.
                 log.debug("stock.send_failed", error=str(error))
                 self._outbox.clear()
-        if self._paused:
+        if self._paused and self._closed is None:
             self._paused = False
             self._listener.paused(False)
 
+    async def drain_soon(self) -> None:
+        """`drain`, but when the peer does not read, go on without it: it is told to the listener, who drops."""
+        if self._stuck:
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await self.drain()
+        except TimeoutError:
+            self._stuck = True
+            self._hold_on()
+            self._spawn(self._drain_stuck())
+
+    async def _drain_stuck(self) -> None:
+        try:
+            await self.drain()
+        finally:
+            self._stuck = False
+
+    async def _send_one(self, message: bytes) -> None:
+        try:
+            await self._send(message.decode())
+        except asyncio.CancelledError:
+            if self._waits_first:
+                self._outbox.appendleft(message)
+            raise
+
+    def _hold_on(self) -> None:
+        if not self._paused and self._closed is None:
+            self._paused = True
+            self._listener.paused(True)
+
     async def _say_goodbye(self, code: int, reason: str) -> None:
-        async with self._writing:
-            try:
+        try:
+            async with asyncio.timeout(_CLOSE_S), self._writing:
                 await self._close(code, reason)
-            except _GONE as error:
-                log.debug("stock.close_failed", error=str(error))
+        except TimeoutError:
+            self._abort()
+        except _GONE as error:
+            log.debug("stock.close_failed", error=str(error))
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -127,7 +175,7 @@ async def _handle(listener: SocketListener, data: str | bytes | None, read_ns: i
         _written.collecting = False
         sockets, _written.sockets = _written.sockets, []
     for socket in sockets:
-        await socket.drain()
+        await socket.drain_soon()
     if relayed:
         listener.relayed(read_ns, _now_ns())
 
@@ -143,7 +191,22 @@ class _StampedConnection(ClientConnection):
 
 
 class StampedProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket; leaves in the scope when its latest bytes were read from the system."""
+    """uvicorn's WebSocket; leaves in the scope when its latest bytes were read from the system, and itself."""
+
+    cut = False
+    """The connection ended without a close frame; uvicorn reports 1005 for that, too."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.close_timeout = _CLOSE_S
+
+    async def run_asgi(self) -> None:
+        self.scope[_PROTOCOL] = self  # type: ignore[literal-required]
+        await super().run_asgi()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.cut = self.conn.close_rcvd is None and not self.close_sent
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         scope: Any = getattr(self, "scope", None)
@@ -177,6 +240,7 @@ class StockAgentDialer:
                 open_timeout=5 if options.tuned else 10,
                 ping_interval=5 if options.tuned else 20,
                 ping_timeout=5 if options.tuned else 20,
+                close_timeout=_CLOSE_S,
                 create_connection=_StampedConnection,
             )
         except InvalidStatus as error:
@@ -184,7 +248,7 @@ class StockAgentDialer:
         except (OSError, TimeoutError, WebSocketException) as error:
             raise unreachable(url, error) from None
         assert isinstance(connection, _StampedConnection)
-        socket = StockSocket(listener, connection.send, connection.close)
+        socket = StockSocket(listener, connection.send, connection.close, connection.transport.abort, waits_first=False)
         listener.opened(socket)
         task = asyncio.create_task(self._receive(connection, socket, listener))
         self._tasks.add(task)
@@ -208,7 +272,8 @@ class StockAgentDialer:
 async def serve_phone(websocket: WebSocket, listener: SocketListener) -> None:
     """Accept an admitted media stream and feed it to its listener until it ends."""
     await websocket.accept()
-    socket = StockSocket(listener, websocket.send_text, websocket.close)
+    protocol: StampedProtocol = websocket.scope[_PROTOCOL]
+    socket = StockSocket(listener, websocket.send_text, websocket.close, protocol.transport.abort, waits_first=True)
     listener.opened(socket)
     code, reason = 1006, ""
     try:
@@ -216,6 +281,8 @@ async def serve_phone(websocket: WebSocket, listener: SocketListener) -> None:
             event = await websocket.receive()
             if event["type"] == "websocket.disconnect":
                 code, reason = event.get("code") or 1006, event.get("reason") or ""
+                if protocol.cut:
+                    code = 1006
                 break
             await _handle(listener, event.get("text"), websocket.scope.get(_READ_NS) or _now_ns())
     except Exception:
