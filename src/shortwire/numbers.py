@@ -16,7 +16,7 @@ from phonenumbers import NumberParseException, PhoneNumberType
 
 from .errors import NumberRefused
 
-__all__ = ["E164", "PhoneNumber", "check_number", "is_country", "mask_number", "parse_number"]
+__all__ = ["E164", "PhoneNumber", "check_number", "is_country", "parse_number"]
 
 # ITU-T E.164: a plus, a country code that does not start with 0, at most 15 digits in all.
 # ASCII digits only: `\d` would let digits of other scripts through to the carrier.
@@ -85,14 +85,3 @@ def check_number(text: str, allowed_countries: Set[str]) -> PhoneNumber:
             details=f"ALLOWED_COUNTRIES permits {', '.join(sorted(allowed_countries))}",
         )
     return number
-
-
-def mask_number(number: str) -> str:
-    """The number with all but its last four characters hidden, for logs and lists.
-
-    Short or empty texts (`anonymous`, `client:x`) are hidden entirely: their last four may be all there is.
-    """
-    if len(number) < 8:
-        return "*" * len(number)
-    head = "+" if number.startswith("+") else ""
-    return head + "*" * (len(number) - 4 - len(head)) + number[-4:]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shortwire.errors import NumberRefused
-from shortwire.numbers import check_number, is_country, mask_number, parse_number
+from shortwire.numbers import check_number, is_country, parse_number
 
 
 @pytest.mark.parametrize(
@@ -97,20 +97,6 @@ def test_countries() -> None:
     assert not is_country("UK") and not is_country("us") and not is_country("001") and not is_country("")
 
 
-@pytest.mark.parametrize(
-    ("number", "shown"),
-    [
-        ("+14155550123", "+*******0123"),
-        ("14155550123", "*******0123"),
-        ("anonymous", "*****mous"),
-        ("", ""),
-        ("+12345", "******"),
-    ],
-)
-def test_masking(number: str, shown: str) -> None:
-    assert mask_number(number) == shown and len(shown) == len(number)
-
-
 @given(st.text(max_size=30))
 def test_whatever_is_given_one_number_comes_out_or_a_refusal(text: str) -> None:
     try:
@@ -119,9 +105,3 @@ def test_whatever_is_given_one_number_comes_out_or_a_refusal(text: str) -> None:
         return
     assert number.e164 == text and text[0] == "+" and text[1:].isdigit() and text.isascii()
     assert number.country in ("US", "DE")
-
-
-@given(st.text(max_size=30))
-def test_a_mask_never_shows_more_than_four_characters(text: str) -> None:
-    shown = mask_number(text)
-    assert sum(a == b and b not in "*+" for a, b in zip(text, shown, strict=True)) <= 4

@@ -15,9 +15,9 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import StreamingResponse
 
-from ..numbers import mask_number
 from ..ports import CallDesk
 from ..records import CallEvent
+from ..telemetry.redaction import mask_number
 from ..terms import CallId
 from .models import CallIdText, CallIn, CallList, CallOut, ErrorOut, IdempotencyKey, ListQuery, call_out
 from .options import WebOptions

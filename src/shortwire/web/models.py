@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
-from ..numbers import mask_number
 from ..records import CallRecord, CallRequest
+from ..telemetry.redaction import mask_number
 from ..terms import AgentId, CallState
 
 __all__ = [

@@ -50,7 +50,7 @@ async def test_a_call_is_placed_with_everything_that_was_asked(desk: FakeDesk) -
     assert type(request.dynamic_variables["ok"]) is bool and type(request.dynamic_variables["n"]) is int
     call = answer.json()
     assert call["id"] == "call_1" and call["state"] == "dialing" and call["cause"] is None
-    assert call["number"] == "+*******0123"
+    assert call["number"] == "+1******0123"
 
 
 async def test_the_seeds_route_answers_as_the_seed_did(desk: FakeDesk) -> None:
@@ -225,7 +225,7 @@ async def test_events_are_streamed_in_order_until_the_end(desk: FakeDesk) -> Non
     assert found[-1][1] == "call.ended" and found[-1][2]["data"]["disposition"] == "answered"
     assert found[4][2] == {
         "call_id": "call_1", "seq": 5, "at": 1_790_000_005.0, "kind": "agent.said",
-        "data": {"text": "Zoë\u2028 said\nhello to +*******0123"},
+        "data": {"text": "Zoë\u2028 said\nhello to +1******0123"},
     }  # fmt: skip
     assert desk.released == 1
 
