@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import cast
 
 from shortwire.emulators.elevenlabs.ledger import ConnectionEntry, Ledger
 
@@ -30,11 +31,10 @@ class WatchedConnection(asyncio.Protocol):
         return None if self._entry is None else self._entry.number
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
         self._entry = ConnectionEntry(next(self._ledger.numbers), time.monotonic_ns())
         self._ledger.connections.append(self._entry)
         if self._idle_s is not None:
-            self._timer = asyncio.get_running_loop().call_later(self._idle_s, self._idle_too_long, transport)
+            self._timer = asyncio.get_running_loop().call_later(self._idle_s, self._idle_too_long, cast(asyncio.Transport, transport))
         self._inner.connection_made(transport)
 
     def _idle_too_long(self, transport: asyncio.Transport) -> None:
