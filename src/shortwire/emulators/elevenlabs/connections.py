@@ -34,7 +34,9 @@ class WatchedConnection(asyncio.Protocol):
         self._entry = ConnectionEntry(next(self._ledger.numbers), time.monotonic_ns())
         self._ledger.connections.append(self._entry)
         if self._idle_s is not None:
-            self._timer = asyncio.get_running_loop().call_later(self._idle_s, self._idle_too_long, cast(asyncio.Transport, transport))
+            self._timer = asyncio.get_running_loop().call_later(
+                self._idle_s, self._idle_too_long, cast(asyncio.Transport, transport)
+            )
         self._inner.connection_made(transport)
 
     def _idle_too_long(self, transport: asyncio.Transport) -> None:
