@@ -41,6 +41,7 @@ from .telemetry.latency_lines import LatencyLines
 from .telemetry.logs import configure_logging
 from .terms import AgentId
 from .web.app import create_app
+from .web.echo import DoctorEcho
 from .web.options import WebOptions
 from .wire.signature import verify
 
@@ -148,15 +149,17 @@ class Server:
                 agent_overrides=low_latency.overrides if options.toggles.low_latency_mode else lambda _agent_id: {},
             )
         )
+        echo = DoctorEcho(options.public_url, lambda url, fields, signature: verify(auth_token, url, fields, signature))
         web = create_app(
             desk,
             WebOptions(
                 public_url=options.public_url,
                 api_key=settings.shortwire_api_key.get_secret_value(),
                 verify_signature=lambda url, fields, signature: verify(auth_token, url, fields, signature),
+                echo=echo,
             ),
         )
-        self._front = Front(web, desk.admit, _front_options(settings, options, lean=lean))
+        self._front = Front(web, echo.before(desk.admit), _front_options(settings, options, lean=lean))
         await self._front.start()
         # The desk first, then the listener: followers of the last calls get their last event.
         exits.push_async_callback(self._front.stop)

@@ -21,6 +21,7 @@ from ..records import CallRequest
 from .answers import bridge_error_answer, error_answer
 from .api import api_routes, errors
 from .docs_page import docs_page
+from .echo import echo_routes
 from .guard import Guard
 from .models import SeedCallIn, SeedCallOut, SeedErrorOut
 from .options import WebOptions
@@ -44,6 +45,8 @@ def create_app(desk: CallDesk, options: WebOptions) -> FastAPI:
     )
     app.include_router(api_routes(desk, options))
     app.include_router(webhook_routes(desk, options))
+    if options.echo is not None:
+        app.include_router(echo_routes(options.echo))
     _seed_routes(app, desk)
     _public_routes(app, desk)
     app.add_exception_handler(BridgeError, _on_bridge_error)

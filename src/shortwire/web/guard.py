@@ -58,6 +58,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         path = scope["path"]
+        if (echo := self._options.echo) is not None and echo.takes(path):
+            await echo(scope, receive, send)  # opened by a ticket, not by a key
+            return
         started = False
 
         async def send_guarded(message: Message) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .echo import DoctorEcho
 
 __all__ = ["SignatureCheck", "WebOptions"]
 
@@ -28,6 +32,9 @@ class WebOptions:
     """Twilio gives up after 15 s (section 4.1); we say so before that."""
     heartbeat_s: float = 15.0
     """Pause after which an event stream sends a comment, so that proxies keep it open."""
+
+    echo: DoctorEcho | None = None
+    """What `shortwire doctor` asks through the public address; None: it cannot."""
 
     def __post_init__(self) -> None:
         if not self.api_key:
