@@ -17,7 +17,7 @@ from ..wire.elevenlabs import audio_plain
 from ..wire.splice import BASE64, cut_agent_audio
 from ..wire.twilio import MEDIA_TAIL, clear_message, mark_message, media_head
 from .playout import Confirmed, Playout
-from .side import DOWNLINK, HEARD, TO_PHONE, WRITTEN, SideLog
+from .side import AGENT_AUDIO, DOWNLINK, HEARD, TO_PHONE, WRITTEN, SideLog
 from .uplink import AudioConverter, Send
 
 __all__ = ["FIRST_MS", "MARK_EVERY_MS", "Downlink"]
@@ -70,7 +70,7 @@ class Downlink:
         self._marks = marks
         self._held: list[tuple[bytes, int]] = []
         self._held_limit_ms = held_ms
-        self._backlog: deque[bytes] = deque()
+        self._backlog: deque[tuple[bytes, int]] = deque()
         self._convert: AudioConverter | None = None
         self._send: Send | None = None
         self._head = b""
@@ -102,8 +102,8 @@ class Downlink:
         self._send = send
         held, self._held = self._held, []
         self.held_ms = 0.0
-        for payload, _event_id in held:
-            self._play(payload, now_ns)
+        for payload, event_id in held:
+            self._play(payload, event_id, now_ns)
 
     def use(self, converter: AudioConverter | None) -> None:
         """Set before the first audio: how the agent's format becomes mu-law; None: it is mu-law."""
@@ -134,45 +134,46 @@ class Downlink:
 
     def _audio(self, payload: bytes, event_id: int, now_ns: int) -> bool:
         self.chunks += 1
+        self._side.append((now_ns, AGENT_AUDIO, (event_id, payload, self._convert is not None)))
         if event_id < self._stale_below or self._stopped:
             self.stale += not self._stopped
-            self._side.append((now_ns, DOWNLINK, (payload, True)))
+            self._side.append((now_ns, DOWNLINK, (payload, True, event_id)))
             return False
         if not payload:
             return False
         if self._send is None:
             return self._hold(payload, event_id)
-        return self._play(payload, now_ns)
+        return self._play(payload, event_id, now_ns)
 
-    def _play(self, payload: bytes, now_ns: int) -> bool:
+    def _play(self, payload: bytes, event_id: int, now_ns: int) -> bool:
         if self._convert is not None:
-            return self._queue_conversion(payload, now_ns)
-        return self._write(payload, now_ns)
+            return self._queue_conversion(payload, event_id, now_ns)
+        return self._write(payload, event_id, now_ns)
 
-    def _write(self, payload: bytes, now_ns: int) -> bool:
+    def _write(self, payload: bytes, event_id: int, now_ns: int) -> bool:
         """Mu-law for the phone."""
         send = self._send
         ms = payload_ms(payload)
         if send is None or self.paused:
             self.paused_dropped_ms += ms
             return False
-        self._side.append((now_ns, DOWNLINK, (payload, False)))
         playout = self.playout
         begins = playout.begins_run(now_ns)
         if begins and ms > FIRST_MS:
             first, payload = split_payload(payload, FIRST_MS)
-            self._piece(send, first, FIRST_MS, now_ns)
+            self._piece(send, first, FIRST_MS, event_id, now_ns)
             self._mark(send, now_ns)
             ms -= FIRST_MS
-        self._piece(send, payload, ms, now_ns)
+        self._piece(send, payload, ms, event_id, now_ns)
         if playout.written_ms - playout.last_mark_ms >= MARK_EVERY_MS or (begins and ms <= FIRST_MS):
             self._mark(send, now_ns)
         self._run_fresh |= begins
         self._last_write_ns = now_ns
         return True
 
-    def _piece(self, send: Send, payload: bytes, ms: float, now_ns: int) -> None:
+    def _piece(self, send: Send, payload: bytes, ms: float, event_id: int, now_ns: int) -> None:
         send(self._message(payload))
+        self._side.append((now_ns, DOWNLINK, (payload, False, event_id)))
         self.playout.wrote(now_ns, ms)
 
     def _message(self, payload: bytes) -> bytes:
@@ -213,6 +214,8 @@ class Downlink:
             self._side.append((now_ns, TO_PHONE, message))
         self._stale_below = max(self._stale_below, event_id)
         self._backlog.clear()
+        if self._convert is not None:
+            self._convert.reset()  # what comes next is another sentence: half a sample of this one would be noise
         self._held = [(p, e) for p, e in self._held if e >= event_id]
         self.held_ms = sum(payload_ms(p) for p, _ in self._held)
         if send is None:
@@ -254,7 +257,7 @@ class Downlink:
             self._held.append((payload, event_id))
         return False
 
-    def _queue_conversion(self, payload: bytes, now_ns: int) -> bool:
+    def _queue_conversion(self, payload: bytes, event_id: int, now_ns: int) -> bool:
         try:
             audio = base64.b64decode(payload, validate=True)
         except (binascii.Error, ValueError):
@@ -263,11 +266,13 @@ class Downlink:
         if len(self._backlog) >= _BACKLOG_STEPS:
             self.overflow += 1
             return False
-        self._backlog.extend(audio[i : i + _CONVERT_STEP_BYTES] for i in range(0, len(audio), _CONVERT_STEP_BYTES))
+        steps = range(0, len(audio), _CONVERT_STEP_BYTES)
+        self._backlog.extend((audio[i : i + _CONVERT_STEP_BYTES], event_id) for i in steps)
         return bool(self._backlog) and self._convert_some(now_ns)
 
     def _convert_some(self, now_ns: int) -> bool:
         """One piece: its playing time is longer than a tick, so the backlog never starves the phone."""
         assert self._convert is not None
-        ulaw = self._convert.convert(self._backlog.popleft())
-        return self._write(base64.b64encode(ulaw), now_ns) if ulaw else False
+        audio, event_id = self._backlog.popleft()
+        ulaw = self._convert.convert(audio)
+        return self._write(base64.b64encode(ulaw), event_id, now_ns) if ulaw else False

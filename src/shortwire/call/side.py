@@ -9,11 +9,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 __all__ = [
+    "AGENT_AUDIO",
     "BARGE_IN",
     "DOWNLINK",
     "FROM_AGENT",
     "FROM_PHONE",
     "HEARD",
+    "NOTE",
+    "TICK",
     "TO_AGENT",
     "TO_PHONE",
     "UPLINK",
@@ -34,8 +37,11 @@ UPLINK_KEPT: Final = 10
 """The same, but kept for later, or dropped. value: payload"""
 WORDS: Final = 11
 """Text of the conversation. value: (event kind, text)"""
+AGENT_AUDIO: Final = 12
+"""An audio message was read from the agent socket; what became of it follows. value: (event_id, payload as it
+came, converted: bool)"""
 DOWNLINK: Final = 2
-"""Agent audio for the phone, read from the agent socket. value: (payload, dropped: bool)"""
+"""One media message to the phone, or agent audio that was overtaken. value: (payload, dropped: bool, event_id)"""
 WRITTEN: Final = 3
 """The first audio of a run was handed to the phone socket. value: ms"""
 HEARD: Final = 4
@@ -48,3 +54,7 @@ FROM_AGENT: Final = 7
 TO_PHONE: Final = 8
 """Any other message written. value: bytes"""
 TO_AGENT: Final = 9
+NOTE: Final = 13
+"""What the driver told the session beside messages, before it did. value: {"input": name of the method, ...}"""
+TICK: Final = 14
+"""The session was told the time. value: None"""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import binascii
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from struct import Struct
@@ -60,6 +60,11 @@ class Kind(IntEnum):
     """`clear` was written. data: JSON number, how much was not heard (ms)"""
     UPLINK_KEPT = 12
     """Party audio read and not passed on when it came: kept for the agent, or dropped. data: payload, base64"""
+    AGENT_AUDIO = 13
+    """An audio message was read from the agent. data: JSON object: event_id; and payload, unless the audio records
+    that follow hold it; `converted` instead when it was not mu-law"""
+    TICK = 14
+    """The session was told the time. No data"""
     NOTE = 11
     """Anything the driver adds: socket opened or closed, cause. data: JSON object"""
 
@@ -145,12 +150,19 @@ class TapeWriter:
         return out + _BLOCK.pack(len(body), _block_crc(body)) + body
 
 
-def from_side(entries: Iterable[side.SideEntry]) -> Iterator[Record]:
-    """Records of the side log of a call (`shortwire.call.side`), in order."""
-    for at_ns, kind, value in entries:
-        if kind == side.DOWNLINK:
-            payload, dropped = value
+def from_side(entries: Sequence[side.SideEntry]) -> Iterator[Record]:
+    """Records of a piece of the side log of a call (`shortwire.call.side`), in order.
+
+    What became of one agent message must not be cut in two (the driver takes whole turns of the loop).
+    """
+    for index, (at_ns, kind, value) in enumerate(entries):
+        if kind == side.AGENT_AUDIO:
+            yield Record(Kind.AGENT_AUDIO, at_ns, _agent_audio(entries, index))
+        elif kind == side.DOWNLINK:
+            payload, dropped, _event_id = value
             yield Record(Kind.DOWNLINK_DROPPED if dropped else Kind.DOWNLINK_AUDIO, at_ns, payload)
+        elif kind == side.TICK:
+            yield Record(Kind.TICK, at_ns)
         elif kind in _SIDE_BYTES:
             yield Record(_SIDE_BYTES[kind], at_ns, value)
         elif kind == side.HEARD:
@@ -161,6 +173,25 @@ def from_side(entries: Iterable[side.SideEntry]) -> Iterator[Record]:
             yield Record(_SIDE_JSON[kind], at_ns, json.dumps(value).encode())
 
 
+def _agent_audio(entries: Sequence[side.SideEntry], index: int) -> bytes:
+    """The event's id, and its audio unless the records that follow hold all of it."""
+    event_id, payload, converted = entries[index][2]
+    found: dict[str, Any] = {"event_id": event_id}
+    if converted:
+        found["converted"] = True
+    elif payload != b"".join(_pieces(entries, index)):
+        found["payload"] = payload.decode("ascii", "replace")  # held, or lost to a full socket: nowhere else on the tape
+    return json.dumps(found).encode()
+
+
+def _pieces(entries: Sequence[side.SideEntry], index: int) -> Iterator[bytes]:
+    for _, kind, value in entries[index + 1 :]:
+        if kind == side.DOWNLINK:
+            yield value[0]
+        elif kind != side.TO_PHONE:
+            return
+
+
 _SIDE_BYTES = {
     side.UPLINK: Kind.UPLINK_AUDIO,
     side.UPLINK_KEPT: Kind.UPLINK_KEPT,
@@ -169,7 +200,7 @@ _SIDE_BYTES = {
     side.TO_PHONE: Kind.TO_PHONE,
     side.TO_AGENT: Kind.TO_AGENT,
 }
-_SIDE_JSON = {side.WRITTEN: Kind.WRITTEN, side.BARGE_IN: Kind.BARGE_IN}
+_SIDE_JSON = {side.WRITTEN: Kind.WRITTEN, side.BARGE_IN: Kind.BARGE_IN, side.NOTE: Kind.NOTE}
 
 
 def read_tape(data: bytes) -> Tape:

@@ -29,6 +29,10 @@ class AudioConverter(Protocol):
 
     def convert(self, data: bytes) -> bytes: ...
 
+    def reset(self) -> None:
+        """What comes next does not continue what came (after a barge-in)."""
+        ...
+
 
 def _no_cut(_message: bytes) -> bytes | None:
     """Before the stream's `start` nothing can be cut: the stream's id is part of the shape."""
@@ -48,6 +52,7 @@ class Uplink:
         "_side",
         "_stopped",
         "_target",
+        "after_end",
         "early_dropped",
         "frames",
         "last_frame_ns",
@@ -75,7 +80,9 @@ class Uplink:
         self.early_dropped = 0
         """Frames older than the early buffer could keep."""
         self.paused_dropped = 0
-        """Frames that came while the agent socket took no data, or was gone."""
+        """Frames that came while the agent socket took no data."""
+        self.after_end = 0
+        """Frames that came when the agent had gone (its goodbye was being heard): nobody was to have them."""
         self.unusable = 0
         """Media messages whose payload is not base64."""
         self.last_frame_ns = 0
@@ -146,6 +153,8 @@ class Uplink:
             early.append(payload)
         elif self._target is not None and not self._paused:
             relayed = self._deliver(payload)
+        elif self._stopped:
+            self.after_end += 1
         else:
             self.paused_dropped += 1
         self._side.append((now_ns, UPLINK if relayed else UPLINK_KEPT, payload))

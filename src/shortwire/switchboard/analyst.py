@@ -60,11 +60,13 @@ class Analyst:
         if kind in (side.UPLINK, side.UPLINK_KEPT):
             self._uplink(now_ns, value, sent=kind == side.UPLINK)
         elif kind == side.DOWNLINK:
-            self._flush_written(None)
-            payload, dropped = value
+            payload, dropped, event_id = value
             if not dropped:
                 ms = payload_ms(payload)
-                tracker.agent_audio(now_ns, ms)
+                tracker.agent_audio(now_ns, ms, event_id)
+                # The pieces of one message share its instant, and when the first of them was written.
+                if self._unwritten is not None and self._unwritten[0] != now_ns:
+                    self._flush_written(None)
                 self._unwritten = (now_ns, ms)
         elif kind == side.WRITTEN:
             self._flush_written(now_ns)

@@ -78,6 +78,7 @@ class Figures:
                 "frames": up.frames,
                 "frames_relayed": up.relayed,
                 "frames_dropped": up.early_dropped + up.paused_dropped,
+                "frames_after_end": up.after_end,
                 "chunks_stale": down.stale,
                 "marks_returned": down.playout.returned_marks,
                 "malformed_messages": call.session.malformed + up.unusable + down.unusable,

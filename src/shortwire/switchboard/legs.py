@@ -5,9 +5,10 @@ Each method is one step into the session; facts and wishes it leaves are pumped 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..call.session import CallSession
+from ..call.side import NOTE
 from ..call.summary import Histogram
 from ..clock import Clock
 from ..ports import MessageSocket
@@ -44,6 +45,10 @@ class _Leg:
         if self.socket is not None:
             self.socket.close(code, reason)
 
+    def _note(self, now_ns: int, name: str, **more: Any) -> None:
+        """For the tape: what the session is about to be told."""
+        self._session.side.append((now_ns, NOTE, {"input": name, **more}))
+
     def _after(self) -> None:
         session = self._session
         if session.facts or session.wishes:
@@ -58,6 +63,7 @@ class PhoneLeg(_Leg):
     def opened(self, socket: MessageSocket) -> None:
         self.socket = socket
         self.opened_ns = self._clock.now_ns()
+        self._note(self.opened_ns, "phone_opened")
         self._session.phone_opened(socket.send, self.opened_ns)
         self._after()
 
@@ -72,17 +78,23 @@ class PhoneLeg(_Leg):
         self.delays.record(written_ns - read_ns)
 
     def binary(self) -> None:
-        self._session.phone_binary(self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        self._note(now_ns, "phone_binary")
+        self._session.phone_binary(now_ns)
         self._after()
 
     def paused(self, paused: bool) -> None:
-        self._session.phone_paused(paused, self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        self._note(now_ns, "phone_paused", paused=paused)
+        self._session.phone_paused(paused, now_ns)
 
     def closed(self, code: int, reason: str) -> None:
         self.socket = None
         self.over = True
         self.close_code = code
-        self._session.phone_closed(code, reason, self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        self._note(now_ns, "phone_closed", code=code, reason=reason)
+        self._session.phone_closed(code, reason, now_ns)
         self._after()
         self._pump.leg_closed()
 
@@ -95,6 +107,7 @@ class AgentLeg(_Leg):
     def opened(self, socket: MessageSocket) -> None:
         self.socket = socket
         self.opened_ns = self._clock.now_ns()
+        self._note(self.opened_ns, "agent_opened")
         self._session.agent_opened(socket.send, self.opened_ns)
         self._after()
 
@@ -114,16 +127,22 @@ class AgentLeg(_Leg):
             self._pump.pump()
 
     def binary(self) -> None:
-        self._session.agent_binary(self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        self._note(now_ns, "agent_binary")
+        self._session.agent_binary(now_ns)
         self._after()
 
     def paused(self, paused: bool) -> None:
-        self._session.agent_paused(paused, self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        self._note(now_ns, "agent_paused", paused=paused)
+        self._session.agent_paused(paused, now_ns)
 
     def closed(self, code: int, reason: str) -> None:
         self.socket = None
         self.over = True
         self.close_code = code
-        self._session.agent_closed(code, reason, self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        self._note(now_ns, "agent_closed", code=code, reason=reason)
+        self._session.agent_closed(code, reason, now_ns)
         self._after()
         self._pump.leg_closed()

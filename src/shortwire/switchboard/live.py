@@ -15,6 +15,7 @@ import structlog
 
 from ..call.options import Prewarm
 from ..call.session import CallSession, Fact, Wish
+from ..call.side import NOTE, TICK
 from ..call.state import CallFact, advance
 from ..clock import NS_PER_S
 from ..errors import AgentError, CarrierError, CarrierUncertain
@@ -151,7 +152,7 @@ class LiveCall:
         return self.context.options.toggles.prewarm
 
     def _agent_failed(self, error: AgentError) -> None:
-        self.session.agent_failed(HangupCause(error.cause), str(error), self._clock.now_ns())
+        self._finish(HangupCause(error.cause), str(error))
         self.pump()
 
     # What the session leaves behind
@@ -219,6 +220,7 @@ class LiveCall:
 
     def tick(self, now_ns: int) -> None:
         """Every 50 ms."""
+        self.session.side.append((now_ns, TICK, None))
         self.session.tick(now_ns)
         if self.session.facts or self.session.wishes:
             self.pump()
@@ -258,8 +260,13 @@ class LiveCall:
 
     def end(self, cause: HangupCause, detail: str = "") -> None:
         """End the call; idempotent, returns at once."""
-        self.session.finish(cause, self._clock.now_ns(), detail)
+        self._finish(cause, detail)
         self.pump()
+
+    def _finish(self, cause: HangupCause, detail: str) -> None:
+        now_ns = self._clock.now_ns()
+        self.session.side.append((now_ns, NOTE, {"input": "finish", "cause": cause.value, "detail": detail}))
+        self.session.finish(cause, now_ns, detail)
 
     async def over(self) -> None:
         """Returns when the call is told to be over. Only for a call that is ending."""

@@ -159,9 +159,9 @@ def test_a_tape_is_about_as_large_as_its_audio() -> None:
 def test_the_side_log_becomes_records() -> None:
     entries: side.SideLog = [
         (1, side.UPLINK, b"AAAA"),
-        (2, side.DOWNLINK, (b"BBBB", False)),
+        (2, side.DOWNLINK, (b"BBBB", False, 1)),
         (3, side.WRITTEN, None),
-        (4, side.DOWNLINK, (b"CCCC", True)),
+        (4, side.DOWNLINK, (b"CCCC", True, 1)),
         (5, side.FROM_PHONE, b"p"),
         (6, side.FROM_AGENT, b"a"),
         (7, side.TO_PHONE, b"P"),
