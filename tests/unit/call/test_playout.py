@@ -1,0 +1,204 @@
+"""The ledger against a model of the carrier, whatever happens in between."""
+
+from __future__ import annotations
+
+import pytest
+from carrier_model import MS, Carrier, Piece
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from shortwire.call.playout import RUN_GAP_MS, Playout
+
+CLOSE_MS = 1e-6
+"""For the sums of floats; everything else here is exact."""
+
+audio_ms = st.one_of(st.integers(1, 24_000).map(lambda n: n / 8), st.sampled_from([20.0, 60.0, 500.0]))
+
+
+class PlayoutMachine(RuleBasedStateMachine):
+    """Writes, marks and clears, a network that delays, loses and repeats."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.playout = Playout()
+        self.now_ns = 5_000_000_000
+        self.carrier = Carrier(now_ns=self.now_ns)
+        self.jitter_ns = 0
+        self.runs = 0
+        self.lossless_run = True
+        self.epoch_base_ms = 0.0
+        self.epoch_written_ms = 0.0
+        self.epoch_heard_from_ns = 0
+        self.clears_written: list[float] = []
+        self.promised: dict[str, tuple[int, float]] = {}
+        """mark: (number of clears before it, ms of audio of its epoch before it)"""
+        self.heard_at_clear_ns: list[int] = []
+        self.lost = False
+
+    @initialize(way_ms=st.integers(0, 300), jitter_ms=st.sampled_from([0, 0, 0, 40, 150]))
+    def a_network(self, way_ms: int, jitter_ms: int) -> None:
+        self.carrier.way_ns = way_ms * MS
+        self.jitter_ns = jitter_ms * MS
+
+    def send(self, item: Piece | str | None, late: float) -> None:
+        self.carrier.send(item, self.now_ns, int(late * self.jitter_ns))
+
+    @rule(ms=audio_ms, late=st.floats(0, 1), marked=st.booleans())
+    def write(self, ms: float, late: float, marked: bool) -> None:
+        begins = self.playout.begins_run(self.now_ns)
+        if begins:
+            self.runs += 1
+        self.playout.wrote(self.now_ns, ms)
+        self.epoch_written_ms += ms
+        self.send(Piece(ms, run=self.runs if begins else None), late)
+        if marked:
+            self.mark(late)
+
+    @rule(late=st.floats(0, 1))
+    def mark(self, late: float) -> None:
+        name = self.playout.mark()
+        assert name not in self.promised
+        self.promised[name] = (len(self.clears_written), self.epoch_written_ms)
+        assert self.playout.last_mark_ms == self.playout.written_ms
+        self.send(name, late)
+
+    @rule(ms=st.one_of(st.integers(1, 60), st.integers(1, 4000)))
+    def wait(self, ms: int) -> None:
+        until_ns = self.now_ns + ms * MS
+        self.carrier.advance(until_ns)
+        while self.carrier.echoes and self.carrier.echoes[0][0] <= until_ns:
+            self.now_ns, name = self.carrier.echoes.popleft()
+            self.returned(name)
+        self.now_ns = until_ns
+
+    def returned(self, name: str) -> None:
+        if self.lost:
+            self.lost = False
+            return
+        clears, amount_ms = self.promised[name]
+        before_ms = self.playout.confirmed_ms
+        confirmed = self.playout.mark_returned(name, self.now_ns)
+        if clears < len(self.clears_written):
+            assert confirmed is None, "a mark of audio that was cleared confirmed something"
+        if confirmed is None:
+            assert self.playout.confirmed_ms == before_ms
+            return
+        assert confirmed.position_ms == self.playout.confirmed_ms > before_ms
+        assert confirmed.position_ms == pytest.approx(self.epoch_base_ms + amount_ms, abs=CLOSE_MS)
+        if confirmed.run_started_ns is not None:
+            began_ns = self.carrier.run_began_ns[self.runs] + self.carrier.way_ns
+            late_ns = confirmed.run_started_ns - began_ns
+            assert -2 <= late_ns <= self.carrier.holes_ns[self.runs] + self.jitter_ns + 2
+
+    @rule()
+    def lose_the_next_echo(self) -> None:
+        self.lost = True
+
+    @rule(data=st.data())
+    def an_echo_comes_twice(self, data: st.DataObject) -> None:
+        """Of those that came, and of those that were cleared: neither says anything new."""
+        outstanding = {name for name, _ in self.playout._outstanding}
+        past = sorted(self.promised.keys() - outstanding)
+        if past:
+            before_ms = self.playout.confirmed_ms
+            assert self.playout.mark_returned(data.draw(st.sampled_from(past)), self.now_ns) is None
+            assert self.playout.confirmed_ms == before_ms
+
+    @rule(name=st.one_of(st.sampled_from(["", "0.0", "9.9", "1.1.1", "mark", "-1.1"]), st.text(max_size=4)))
+    def a_stranger(self, name: str) -> None:
+        if name not in self.promised:
+            assert self.playout.mark_returned(name, self.now_ns) is None
+
+    @rule(late=st.floats(0, 1))
+    def clear(self, late: float) -> None:
+        queued_ms = self.playout.queued_ms
+        unheard_ms = self.playout.cleared(self.now_ns)
+        assert 0 <= unheard_ms <= queued_ms + CLOSE_MS
+        assert self.playout.queued_ms == 0
+        assert self.playout.outstanding_marks == 0
+        assert self.playout.begins_run(self.now_ns)
+        self.clears_written.append(unheard_ms)
+        self.epoch_base_ms, self.epoch_written_ms = self.playout.written_ms, 0.0
+        self.send(None, late)
+
+    @invariant()
+    def the_books_are_in_order(self) -> None:
+        playout = self.playout
+        assert 0 <= playout.confirmed_ms <= playout.written_ms
+        assert playout.queued_ms >= 0
+        assert playout.confirmed_ms <= playout.last_mark_ms <= playout.written_ms
+
+    @invariant()
+    def confirmed_was_heard_and_heard_was_written(self) -> None:
+        carrier, playout = self.carrier, self.playout
+        if len(carrier.clears) < len(self.clears_written):
+            return  # a clear is under way, and the ledger is ahead of the truth by that way
+        slack_ms = (self.jitter_ns / MS) * len(carrier.clears) + CLOSE_MS * (1 + len(carrier.clears))
+        heard_ms = carrier.heard_ns / MS
+        assert playout.confirmed_ms <= heard_ms + slack_ms
+        assert heard_ms <= playout.written_ms + slack_ms
+
+    @invariant()
+    def what_clears_dropped_was_estimated_within_the_jitter(self) -> None:
+        for estimate_ms, dropped_ns in zip(self.clears_written, self.carrier.clears, strict=False):
+            assert abs(estimate_ms - dropped_ns / MS) <= self.jitter_ns / MS + CLOSE_MS
+
+
+PlayoutMachine.TestCase.settings = settings(
+    max_examples=400, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestPlayoutAgainstTheCarrier = PlayoutMachine.TestCase
+
+
+def test_the_first_mark_of_a_run_tells_when_it_was_heard() -> None:
+    playout, now_ns = Playout(), 1_000 * MS
+    assert playout.begins_run(now_ns)
+    playout.wrote(now_ns, 60)
+    name = playout.mark()
+    playout.wrote(now_ns, 940)
+    confirmed = playout.mark_returned(name, now_ns + 260 * MS)
+    assert confirmed is not None
+    # 60 ms were heard by then; the way there and back took the other 200.
+    assert confirmed.run_started_ns == now_ns + 200 * MS
+    assert playout.queued_ms == 940
+
+
+def test_a_run_begins_at_the_first_instant_there_is() -> None:
+    assert Playout().begins_run(0)
+    assert Playout().begins_run(1)
+
+
+def test_a_late_mark_of_the_run_before_says_nothing_about_this_one() -> None:
+    playout = Playout()
+    playout.wrote(0, 100)
+    first = playout.mark()
+    later_ns = int((100 + RUN_GAP_MS + 1) * MS)
+    assert playout.begins_run(later_ns)
+    playout.wrote(later_ns, 60)
+    second = playout.mark()
+    late = playout.mark_returned(first, later_ns + MS)
+    assert late is not None
+    assert late.run_started_ns is None
+    now = playout.mark_returned(second, later_ns + 100 * MS)
+    assert now is not None
+    assert now.run_started_ns == later_ns + 40 * MS
+
+
+def test_a_short_hole_is_the_same_run_and_a_long_one_is_not() -> None:
+    playout = Playout()
+    playout.wrote(0, 100)
+    assert not playout.begins_run(int((100 + RUN_GAP_MS) * MS))
+    assert playout.begins_run(int((100 + RUN_GAP_MS) * MS) + 1)
+
+
+def test_marks_that_were_lost_are_implied_by_a_later_one() -> None:
+    playout = Playout()
+    names = []
+    for _ in range(5):
+        playout.wrote(0, 20)
+        names.append(playout.mark())
+    confirmed = playout.mark_returned(names[3], 90 * MS)
+    assert confirmed is not None
+    assert (confirmed.position_ms, playout.outstanding_marks, playout.returned_marks) == (80, 1, 4)
+    assert playout.mark_returned(names[1], 91 * MS) is None
