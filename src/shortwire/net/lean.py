@@ -23,6 +23,8 @@ _CONTINUATION: Final = WSMsgType.CONTINUATION
 _CLOSE: Final = WSMsgType.CLOSE
 _BINARY: Final = WSMsgType.BINARY
 
+_NEVER_SENT: Final = (1004, 1005, 1006, 1015)
+
 CLOSE_WAIT_S: Final = 2.0
 """How long the peer may take to answer our close frame."""
 
@@ -78,9 +80,14 @@ class LeanSocket(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type is _TEXT and frame.fin and self._partial is None:
             read_ns = _now_ns()
+            data = frame.get_payload_as_bytes()
             try:
-                if self._message(frame.get_payload_as_bytes(), read_ns):
+                if self._message(data, read_ns):
                     self._relayed(read_ns, _now_ns())
+                elif frame.rsv1 or frame.rsv2 or frame.rsv3 or not data.isascii():
+                    # Only what was not audio: audio is base64 between two known texts (wire/splice.py), so nothing
+                    # is looked at twice on the media path.
+                    self._check(frame, data)
             except Exception:
                 self._broken("message")
             if self._socket is not None:
@@ -126,7 +133,9 @@ class LeanSocket(WSListener):
 
     def _other(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
-        if kind is _CLOSE:
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._check(frame, b"")
+        elif kind is _CLOSE:
             self._closed_by_peer(transport, frame.get_payload_as_bytes())
         elif kind is _BINARY and frame.fin and self._partial is None:
             self._listener.binary()
@@ -137,27 +146,48 @@ class LeanSocket(WSListener):
         """RFC 6455 section 5.4: a message in several frames."""
         starts = frame.msg_type is not _CONTINUATION
         if starts == (self._partial is not None):
-            self.close(1002, "fragment out of place")
+            self._refuse(1002, "fragment out of place")
             return
         if self._partial is None:
             self._partial, self._partial_is_text = bytearray(), frame.msg_type is _TEXT
         self._partial += frame.get_payload_as_bytes()
         if len(self._partial) > self._max_message:
-            self.close(1009, "message too big")
+            self._refuse(1009, "message too big")
         elif frame.fin:
             data, self._partial = bytes(self._partial), None
             try:
-                self._message(data, _now_ns()) if self._partial_is_text else self._listener.binary()
+                if not self._partial_is_text:
+                    self._listener.binary()
+                elif data.isascii() or self._check(frame, data):
+                    self._message(data, _now_ns())
             except Exception:
                 self._broken("fragmented message")
+
+    def _check(self, frame: WSFrame, data: bytes) -> bool:
+        """What a peer may not send fails the connection (RFC 6455 sections 5.2 and 8.1); whether it may be sent."""
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._refuse(1002, "reserved bit without an extension")
+            return False
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            self._refuse(1007, "text that is not UTF-8")
+            return False
+        return True
+
+    def _refuse(self, code: int, reason: str) -> None:
+        self.close(code, reason)
+        self._partial = bytearray()  # whatever still comes is a fragment out of place, and goes nowhere
 
     def _closed_by_peer(self, transport: WSTransport, payload: bytes) -> None:
         if not self._closing:
             code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
             self._close = (code, payload[2:].decode("utf-8", "replace"))
             self._closing = True
-            # Echo the code; 1005 stands for "no code" and may not be sent (RFC 6455 section 7.4.1).
-            transport.send_close(cast(WSCloseCode, 1000 if code == 1005 else code))
+            # Echo the code; 1005 stands for "no code". Others that may not be sent come all the same, and picows
+            # lets 0 and 1006 pass (RFC 6455 section 7.4.1).
+            echo = 1000 if len(payload) < 2 else code if code >= 1000 and code not in _NEVER_SENT else 1002
+            transport.send_close(cast(WSCloseCode, echo))
         transport.disconnect()
 
     def _broken(self, what: str) -> None:
