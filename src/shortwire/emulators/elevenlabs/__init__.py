@@ -7,7 +7,16 @@ docs/reference/emulator-elevenlabs.md says first what it does not know.
 from __future__ import annotations
 
 from shortwire.emulators.elevenlabs.cli import run
-from shortwire.emulators.elevenlabs.config import Behaviour, EmulatorConfig, FaultError, Faults, ScriptedTool
+from shortwire.emulators.elevenlabs.config import (
+    Behaviour,
+    EmulatorConfig,
+    FaultError,
+    Faults,
+    McpServer,
+    PostCallWebhook,
+    ScriptedEvent,
+    ScriptedTool,
+)
 from shortwire.emulators.elevenlabs.ledger import ConversationRecord, Ledger
 from shortwire.emulators.elevenlabs.mind import AgentMind
 from shortwire.emulators.elevenlabs.server import ElevenLabsEmulator
@@ -22,6 +31,9 @@ __all__ = [
     "FaultError",
     "Faults",
     "Ledger",
+    "McpServer",
+    "PostCallWebhook",
+    "ScriptedEvent",
     "ScriptedTool",
     "Turn",
     "run",

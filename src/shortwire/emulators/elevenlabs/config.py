@@ -6,28 +6,39 @@ Every field whose docstring says UNCONFIRMED stands for something that no public
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
+from shortwire.emulators.elevenlabs.faults import FaultError, Faults
+from shortwire.emulators.elevenlabs.scripted import McpServer, ScriptedEvent, ScriptedTool
 from shortwire.emulators.scenario import AgentScript
 from shortwire.emulators.speech import speak
 
-__all__ = ["Behaviour", "EmulatorConfig", "FaultError", "Faults", "ScriptedTool"]
+__all__ = [
+    "Behaviour",
+    "EmulatorConfig",
+    "FaultError",
+    "Faults",
+    "McpServer",
+    "PostCallWebhook",
+    "ScriptedEvent",
+    "ScriptedTool",
+    "is_loopback",
+]
 
 
-@dataclass(frozen=True, slots=True)
-class ScriptedTool:
-    """A client tool that the agent calls before it gives one of its replies."""
-
-    before_reply: int
-    """Number of the reply, from 0."""
-    tool_name: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    expects_response: bool = True
-    response_timeout_s: float = 20.0
-    """Then the tool counts as failed and the reply is given all the same (agents API: ``response_timeout_secs``)."""
+def is_loopback(host: str) -> bool:
+    """Whether this name or address can only be this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,57 @@ class Behaviour:
     receive_timeout_s: float = 60.0
     """No message from the client for so long: close 1002 (captured). Audio counts as a message: UNCONFIRMED."""
     tools: tuple[ScriptedTool, ...] = ()
+    events: tuple[ScriptedEvent, ...] = ()
+    mcp_servers: tuple[McpServer, ...] = ()
+    """What ``mcp_connection_status`` reports (if listed)."""
+    eagerness: Mapping[str, float] = field(default_factory=lambda: {"patient": 1.6, "normal": 1.0, "eager": 0.6})
+    """What ``turn.turn_eagerness`` makes of the scenario's ``end_of_turn_ms``: factors. UNCONFIRMED, all three."""
+    default_ignore_terms: tuple[str, ...] = ("uh-huh", "mm-hmm", "mhm", "yeah", "okay", "right")
+    """For ``turn.merge_with_default_ignore_terms``. The service's own list is UNCONFIRMED."""
+    vad_score_interval_ms: int = 100
+    """UNCONFIRMED. Also the step of ``internal_turn_probability``."""
+    tentative_interval_ms: int = 300
+    """One more word in ``tentative_user_transcript`` for so much voice. UNCONFIRMED."""
+    response_metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What a custom LLM adds to every ``agent_response_metadata``; sent if not empty or with ``llm: custom-llm``."""
+    context_limit_tokens: int = 1_048_576
+    in_band_errors: Literal["none", "error", "client_error", "flat"] = "none"
+    """Announce every close for a reason by a message of this form. None was ever seen live, so none."""
+    close_after_playout: bool = False
+    """Wait with the close after ``end_call`` or the duration message until the audio has been played. UNCONFIRMED."""
+    unsupported_language: Literal["close", "keep"] = "close"
+    """A language override that is neither the agent's own nor a preset: close after the metadata, as reported, or
+    keep the agent's language."""
+    alignment: bool = False
+    """Audio with ``alignment`` (characters over time), as in 2025; absent from the captures of 2026."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostCallWebhook:
+    """Where the workspace sends what it has to tell after a call. Loopback only, like everything here."""
+
+    url: str
+    secret: str = "wsec_emulated"  # noqa: S105 - the emulator's own
+    events: tuple[str, ...] = ("transcript",)
+    """transcript, audio, call_initiation_failure."""
+    retries: bool = False
+    """Transcripts only, on 408, 429 and 5xx (and when nobody answers). Off by default, as at the vendor."""
+    retry_delays_s: tuple[float, ...] = (30.0, 120.0, 480.0, 1800.0)
+    """After the first try at once: five tries in all."""
+    resign: bool = True
+    """Every try has a new timestamp and signature. UNCONFIRMED."""
+    after_close_ms: int = 100
+    timeout_s: float = 10.0
+    """For one answer. UNCONFIRMED."""
+    disable_after_failures: int = 10
+    """Consecutive; only when the last success lies 7 days back or never was."""
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not is_loopback(parts.hostname or ""):
+            raise ValueError(f"a webhook of the emulator stays on this machine: http://127.0.0.1:..., not {self.url!r}")
+        if strangers := set(self.events) - {"transcript", "audio", "call_initiation_failure"}:
+            raise ValueError(f"unknown webhook event {min(strangers)!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +145,8 @@ class EmulatorConfig:
     agent_id: str = "agent_demo"
     agent_name: str = "Demo"
     api_keys: tuple[str, ...] = ("sk_emulated",)
+    host: str = "127.0.0.1"
+    """A loopback address; anything else is refused."""
     port: int = 0
     tls_dir: Path | None = None
     """Serve TLS with a certificate made at the start; its authority is written here as ``ca.pem``."""
@@ -112,6 +176,20 @@ class EmulatorConfig:
     """Conversations at once for the whole workspace; -1: no limit."""
     concurrency_close_code: int = 3008
     """UNCONFIRMED: 4300 is reported, too."""
+    burst: bool = False
+    """Up to three times the limit (300 at most), at lower priority, for agents with ``bursting_enabled``. On at the
+    vendor; off here so that a limit is a limit."""
+    burst_think_extra_ms: int = 150
+    """The lower priority of a burst conversation. UNCONFIRMED."""
+    webhooks: tuple[PostCallWebhook, ...] = ()
+    region: str | None = None
+    """Sent as ``x-region``. UNCONFIRMED for this API, so None: no such header."""
+    concurrency_headers: bool = False
+    """``current-concurrent-requests`` and ``maximum-concurrent-requests`` on REST answers. UNCONFIRMED for this API."""
+    webrtc: Literal["refuse", "answer"] = "refuse"
+    """There is no WebRTC here, and a token would send the client to the vendor's own media hosts."""
+    keep_audio: bool = False
+    """Keep both sides of conversations: their audio is then a WAV file instead of an MP3 of silence."""
     signed_url_lifetime_s: float = 900.0
     reuse_signed_urls: bool = True
     """A URL fetched without ``include_conversation_id`` may start several conversations. UNCONFIRMED."""
@@ -122,64 +200,6 @@ class EmulatorConfig:
     speak: Callable[[str, str], bytes] = speak
     """(text, voice) to mu-law at 8 kHz."""
 
-
-class FaultError(ValueError):
-    """These faults cannot be set; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """What goes wrong, until reset. The names are those of ``POST /_emulator/faults``."""
-
-    signed_url_status: int = 0
-    """Answer get-signed-url with this status (401, 404, 422, 429, 500, 503)."""
-    signed_url_times: int = 0
-    """Only the next so many requests; 0: all of them."""
-    signed_url_delay_ms: int = 0
-    upgrade_status: int = 0
-    """Refuse the WebSocket upgrade with this status."""
-    upgrade_delay_ms: int = 0
-    metadata_delay_ms: int = 0
-    close_after_ms: tuple[int, str, int] | None = None
-    """[code, reason, ms after the socket opened]."""
-    drop_after_ms: int | None = None
-    """Cut the TCP connection without a close frame."""
-    send_after_ms: tuple[str, int] | None = None
-    """[raw text, ms]: a message the service would not send."""
-    think_extra_ms: int = 0
-    withhold_pings: bool = False
-
-    @classmethod
-    def parse(cls, document: Any) -> Faults:
-        """From JSON; whatever is not named is off. Raises `FaultError`."""
-        if not isinstance(document, dict):
-            raise FaultError("faults must be a JSON object")
-        known = {f.name for f in fields(cls)}
-        if strangers := sorted(set(document) - known):
-            raise FaultError(f"unknown fault {strangers[0]!r}; known: {', '.join(sorted(known))}")
-        values: dict[str, Any] = {}
-        for name, value in document.items():
-            values[name] = _checked(name, value)
-        return cls(**values)
-
-
-_SHAPES: Mapping[str, tuple[type, ...]] = {"close_after_ms": (int, str, int), "send_after_ms": (str, int)}
-
-
-def _checked(name: str, value: Any) -> Any:
-    if name in _SHAPES:
-        shape = _SHAPES[name]
-        if value is None:
-            return None
-        if not isinstance(value, list) or [type(v) for v in value] != list(shape):
-            raise FaultError(f"{name} must be a list of {', '.join(kind.__name__ for kind in shape)}")
-        return tuple(value)
-    if name == "withhold_pings":
-        if not isinstance(value, bool):
-            raise FaultError(f"{name} must be true or false")
-        return value
-    if value is None and name == "drop_after_ms":
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise FaultError(f"{name} must be a whole number, 0 or more")
-    return value
+    def __post_init__(self) -> None:
+        if not is_loopback(self.host):
+            raise ValueError(f"an emulator listens on loopback only: 127.0.0.1, not {self.host!r}")

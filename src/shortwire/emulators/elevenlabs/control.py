@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from shortwire.emulators.elevenlabs.config import FaultError, Faults
+from shortwire.emulators.elevenlabs.signing import new_conversation_id
 
 if TYPE_CHECKING:
     from shortwire.emulators.elevenlabs.server import ElevenLabsEmulator
@@ -35,6 +36,9 @@ class Control:
             web.get("/_emulator/conversations", self._conversations),
             web.get("/_emulator/conversations/{conversation_id}", self._conversation),
             web.post("/_emulator/conversations/{conversation_id}/end", self._end),
+            web.post("/_emulator/conversations/{conversation_id}/faults", self._set_live_faults),
+            web.post("/_emulator/conversations/{conversation_id}/webhook", self._send_again),
+            web.post("/_emulator/webhooks", self._webhook),
             web.get("/_emulator/faults", self._get_faults),
             web.post("/_emulator/faults", self._set_faults),
             web.post("/_emulator/reset", self._reset),
@@ -77,6 +81,46 @@ class Control:
             return _answer({"error": "the body must be a JSON object"}, 400)
         self._emulator.faults = faults
         return _answer(asdict(faults))
+
+    async def _set_live_faults(self, request: web.Request) -> web.Response:
+        """Faults of one live conversation, counted from now."""
+        socket = self._emulator.live.get(request.match_info["conversation_id"])
+        if socket is None:
+            return _answer({"error": "no such live conversation"}, 404)
+        try:
+            faults = Faults.parse(json.loads(await request.read() or b"{}"))
+        except FaultError as error:
+            return _answer({"error": str(error)}, 400)
+        except ValueError:
+            return _answer({"error": "the body must be a JSON object"}, 400)
+        socket.set_faults(faults)
+        return _answer(asdict(faults))
+
+    async def _send_again(self, request: web.Request) -> web.Response:
+        """The post-call webhooks of an ended conversation once more."""
+        record = self._emulator.ledger.conversations.get(request.match_info["conversation_id"])
+        if record is None or record.closed_ns is None:
+            return _answer({"error": "no such ended conversation"}, 404)
+        self._emulator.webhooks.conversation_ended(record)
+        return _answer({"sent": True})
+
+    async def _webhook(self, request: web.Request) -> web.Response:
+        """A call that could not even begin: ``{"failure_reason": "busy", "metadata": {...}}``."""
+        try:
+            body = json.loads(await request.read() or b"{}")
+            reason = body.get("failure_reason", "unknown")
+            metadata = body.get("metadata", {"type": "twilio", "body": {}})
+        except (ValueError, AttributeError):
+            return _answer({"error": "the body must be a JSON object"}, 400)
+        if reason not in ("busy", "no-answer", "unknown") or not isinstance(metadata, dict):
+            return _answer({"error": "failure_reason must be busy, no-answer or unknown; metadata an object"}, 400)
+        data = {
+            "agent_id": str(body.get("agent_id", self._emulator.config.agent_id)),
+            "conversation_id": str(body.get("conversation_id", new_conversation_id())),
+            "failure_reason": reason,
+            "metadata": metadata,
+        }
+        return _answer({"webhooks": self._emulator.webhooks.send("call_initiation_failure", data)})
 
     async def _reset(self, _: web.Request) -> web.Response:
         self._emulator.reset()

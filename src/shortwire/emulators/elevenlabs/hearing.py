@@ -45,19 +45,22 @@ class Hearing:
         self._end_of_turn_ms = end_of_turn_ms
         self._activity = VoiceActivity()
         self._current: Utterance | None = None
-        self._silent_ms = 0
+        self.silent_ms = 0
+        """Since the last voiced frame of what is being heard."""
+        self.voiced = False
+        """The last frame held voice."""
         self.utterance: Utterance | None = None
         """The last one that began."""
 
     def feed(self, frame: bytes, now_ns: int, *, needed_ms: int | None) -> Heard | None:
         """One frame of 20 ms. ``needed_ms`` of voice make an utterance; None: none can begin now."""
-        voiced = self._activity.feed(frame)
+        self.voiced = voiced = self._activity.feed(frame)
         at_ms = self.audio_ms
         self.audio_ms += FRAME_MS
         if not voiced:
             return self._silence()
         self.last_voice_ns = now_ns
-        self._silent_ms = 0
+        self.silent_ms = 0
         if self._current is None:
             self._current = Utterance(at_ms, now_ns, at_ms, now_ns)
         current = self._current
@@ -72,11 +75,11 @@ class Hearing:
     def _silence(self) -> Heard | None:
         if self._current is None:
             return None
-        self._silent_ms += FRAME_MS
-        if self.speaking and self._silent_ms >= self._end_of_turn_ms:
+        self.silent_ms += FRAME_MS
+        if self.speaking and self.silent_ms >= self._end_of_turn_ms:
             self.speaking = False
             self._current = None
             return Heard.ENDED
-        if not self.speaking and self._silent_ms > _LONGEST_GAP_MS:
+        if not self.speaking and self.silent_ms > _LONGEST_GAP_MS:
             self._current = None
         return None

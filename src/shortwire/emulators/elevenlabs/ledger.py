@@ -14,7 +14,7 @@ from typing import Any
 
 from shortwire.emulators.elevenlabs.turns import Turn
 
-__all__ = ["AudioIn", "ConnectionEntry", "ConversationRecord", "Ledger", "MessageEntry", "RequestEntry"]
+__all__ = ["AudioIn", "ConnectionEntry", "ConversationRecord", "Ledger", "MessageEntry", "RequestEntry", "WebhookEntry"]
 
 
 @dataclass(slots=True)
@@ -106,8 +106,31 @@ class ConversationRecord:
     """``contextual_update`` texts by context_id (those without one by number)."""
     tool_results: list[dict[str, Any]] = field(default_factory=list)
     feedback: dict[str, str | None] = field(default_factory=dict)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Uploaded files by id: name, mime_type, size."""
+    overall_feedback: dict[str, Any] | None = None
+    """``POST .../feedback``."""
+    approvals: dict[str, bool] = field(default_factory=dict)
+    """``mcp_tool_approval_result`` by tool call."""
+    backchannels: list[tuple[str, int]] = field(default_factory=list)
+    """What was said over the agent and ignored: (text, instant)."""
+    language: str = ""
+    text_only: bool = False
+    burst: bool = False
+    """Above the workspace's limit."""
+    queue_wait_s: float | None = None
+    end_of_turn_ms: int = 0
+    """The silence that ended a turn, eagerness included."""
+    has_audio: bool = False
     notes: list[str] = field(default_factory=list)
     """What the emulator found remarkable, in words."""
+
+    def keep(self, kind: str, message: dict[str, Any]) -> None:
+        """A client message that only leaves a trace: ``contextual_update``, ``feedback``."""
+        if kind == "contextual_update":  # the same context_id: only the newest counts
+            self.context[message.get("context_id") or f"#{len(self.context) + 1}"] = message["text"]
+        else:
+            self.feedback[str(message["event_id"])] = message["score"]
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Messages by direction and kind (client audio is under ``user_audio_chunk``)."""
@@ -123,12 +146,27 @@ class ConversationRecord:
 
 
 @dataclass(slots=True)
+class WebhookEntry:
+    """One try to deliver one post-call webhook."""
+
+    at_ns: int
+    kind: str
+    conversation_id: str
+    url: str
+    attempt: int
+    status: int | None = None
+    """None: nobody answered."""
+    error: str = ""
+
+
+@dataclass(slots=True)
 class Ledger:
     """Everything since the start or the last reset."""
 
     connections: list[ConnectionEntry] = field(default_factory=list)
     requests: list[RequestEntry] = field(default_factory=list)
     conversations: dict[str, ConversationRecord] = field(default_factory=dict)
+    webhooks: list[WebhookEntry] = field(default_factory=list)
     refusals: list[dict[str, Any]] = field(default_factory=list)
     """Sockets closed before they became a conversation: at_ns, code, reason."""
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
@@ -139,6 +177,7 @@ class Ledger:
         self.requests.clear()
         self.conversations.clear()
         self.refusals.clear()
+        self.webhooks.clear()
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -146,5 +185,6 @@ class Ledger:
             "connections": [asdict(entry) for entry in self.connections],
             "requests": [asdict(entry) for entry in self.requests],
             "refusals": list(self.refusals),
+            "webhooks": [asdict(entry) for entry in self.webhooks],
             "conversations": [record.as_json() for record in self.conversations.values()],
         }

@@ -168,6 +168,44 @@ def _optional_list(value: Any) -> bool:
     return value is None or isinstance(value, list)
 
 
+def _source_info(value: Any) -> bool:
+    return value is None or (isinstance(value, dict) and len(str(value.get("version") or "")) <= 50)
+
+
+def _mock_config(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, dict) and value.get("mocking_strategy", "none") in ("none", "all", "selected")
+    )
+
+
+def _written(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, dict) and value.get("type") == "user_message" and isinstance(value.get("text"), str)
+    )
+
+
+def _file(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, dict) and value.get("type") == "file_input" and isinstance(value.get("file_id"), str)
+    )
+
+
+def _files(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(item is not None and _file(item) for item in value))
+
+
+def _error_type(value: Any) -> bool:
+    return value in (
+        None,
+        "user_rejected",
+        "external_server",
+        "external_client",
+        "customer_auth",
+        "client_timeout",
+        "unknown",
+    )
+
+
 Check = Callable[[Any], bool]
 
 _CLIENT: Mapping[str, tuple[Mapping[str, Check], Mapping[str, Check]]] = {
@@ -179,15 +217,19 @@ _CLIENT: Mapping[str, tuple[Mapping[str, Check], Mapping[str, Check]]] = {
             "custom_llm_extra_body": _optional_table,
             "dynamic_variables": _optional_table,
             "user_id": _optional_string,
-            "source_info": _optional_table,
-            "tool_mock_config": _optional_table,
+            "source_info": _source_info,
+            "tool_mock_config": _mock_config,
+            "environment": _optional_string,  # the Node SDK sends it
+            "branch_id": _optional_string,
+            "starting_workflow_node_id": _optional_string,
+            "procedure_ids": _optional_list,
         },
     ),
     "pong": ({"event_id": _integer}, {}),
     "client_tool_result": (
         # `result` is a string by the schema; the Python SDK sends whatever the tool returned
         {"tool_call_id": _string, "result": _anything, "is_error": _flag},
-        {"error_type": _optional_string},
+        {"error_type": _error_type},
     ),
     "contextual_update": ({"text": _string}, {"context_id": _optional_string}),
     "user_message": (
@@ -196,7 +238,7 @@ _CLIENT: Mapping[str, tuple[Mapping[str, Check], Mapping[str, Check]]] = {
     ),
     "user_activity": ({}, {}),
     "feedback": ({"event_id": _integer, "score": _score}, {}),
-    "multimodal_message": ({}, {"text": _optional_table, "file": _optional_table, "files": _optional_list}),
+    "multimodal_message": ({}, {"text": _written, "file": _file, "files": _files}),
     "mcp_tool_approval_result": ({"tool_call_id": _string, "is_approved": _flag}, {}),
 }
 
@@ -225,6 +267,8 @@ def parse_client(text: str) -> tuple[str, Message, bytes]:
             raise InvalidMessage(f"{kind}: unknown field {name!r}")
         if not optional[name](message[name]):
             raise InvalidMessage(f"{kind}: {name} has the wrong type")
+    if kind == "multimodal_message" and not any(message.get(name) for name in ("text", "file", "files")):
+        raise InvalidMessage(f"{kind}: neither text nor file")
     return kind, message, b""
 
 

@@ -17,26 +17,34 @@ _MS = 1_000_000
 class Pings:
     """One conversation's pings."""
 
-    def __init__(self, behaviour: Behaviour, *, withheld: bool = False) -> None:
+    def __init__(self, behaviour: Behaviour) -> None:
         self.sent = 0
         self.next_ns: int | None = None
         self.given_up = False
         """More pings went unanswered than are tolerated."""
         self._behaviour = behaviour
-        self._withheld = withheld
+        self._withheld = False
+        self._allowed = behaviour.unanswered_pings
         self._open: dict[int, int] = {}
         self._round_trip_ms: int | None = None
         self._event_id = 1
 
+    def faulty(self, *, withheld: bool, allowed: int | None) -> None:
+        """The faults of the moment: no pings at all, or an end after so many without a pong."""
+        self._withheld = withheld
+        self._allowed = self._behaviour.unanswered_pings if allowed is None else allowed
+
     def opened(self, now_ns: int) -> None:
-        if not self._withheld:
-            self.next_ns = now_ns + self._behaviour.ping_first_ms * _MS
+        self.next_ns = now_ns + self._behaviour.ping_first_ms * _MS
 
     def due(self, now_ns: int) -> list[Message]:
         """The ping to send now, if it is time."""
         if self.next_ns is None or now_ns < self.next_ns:
             return []
-        allowed = self._behaviour.unanswered_pings
+        if self._withheld:
+            self.next_ns = now_ns + self._behaviour.ping_interval_ms * _MS
+            return []
+        allowed = self._allowed
         if allowed is not None and len(self._open) >= allowed:
             self.given_up = True
             return []

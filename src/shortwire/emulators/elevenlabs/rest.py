@@ -1,77 +1,28 @@
-"""The REST calls of the agents API that a bridge uses: signed URLs, agents, conversations.
+"""The REST side of the service: who may ask, what goes wrong, which call is whose; and signed URLs.
 
-Errors have the documented bodies (``detail`` with type, code, message, status, request_id, param; the
-list form for 422). Vendor page: agents API; "Errors" of the API reference.
+The calls themselves are in `rest_agents` and `rest_conversations`. Vendor page: agents API.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-import uuid
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from shortwire.emulators.elevenlabs.agents import AgentRefused
-from shortwire.emulators.elevenlabs.summary import detail, list_item
+from shortwire.emulators.elevenlabs.paging import BadQuery, flag
+from shortwire.emulators.elevenlabs.rest_agents import RestAgents
+from shortwire.emulators.elevenlabs.rest_conversations import RestConversations
+from shortwire.emulators.elevenlabs.rest_errors import api_error, faulty, json_response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from shortwire.emulators.elevenlabs.server import ElevenLabsEmulator
 
 __all__ = ["Rest", "api_error", "json_response"]
 
-Json = dict[str, Any]
-
-_KINDS = {
-    401: ("authentication_error", "invalid_api_key", "Invalid API key"),
-    404: ("not_found", "agent_not_found", "The agent was not found."),
-    429: ("rate_limit_error", "concurrent_limit_exceeded", "Too many concurrent requests."),
-    500: ("internal_error", "internal_error", "Internal error"),
-    503: ("service_unavailable", "system_busy", "Our services are experiencing high levels of traffic."),
-}
-
-
-def json_response(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """Compact JSON (as the captured error bodies)."""
-    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
-    return web.Response(text=text, status=status, headers=headers, content_type="application/json")
-
-
-def api_error(status: int, code: str = "", message: str = "") -> web.Response:
-    """An error body as documented; 422 in the framework's form."""
-    request_id = uuid.uuid4().hex
-    if status == 422:
-        return _unprocessable([{"loc": ["query", code or "agent_id"], "msg": "Field required", "type": "missing"}])
-    kind, usual_code, usual_message = _KINDS.get(status, ("invalid_request", "invalid_request", "Invalid request"))
-    code = code or usual_code
-    error = {
-        "type": kind,
-        "code": code,
-        "message": message or usual_message,
-        "status": code,
-        "request_id": request_id,
-        "param": None,
-    }
-    return json_response({"detail": error}, status, {"request-id": request_id})
-
-
-def _unprocessable(items: list[Json]) -> web.Response:
-    return json_response({"detail": items}, 422)
-
-
-async def _body(request: web.Request) -> Json | None:
-    try:
-        body = json.loads(await request.read())
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
-
-
-_NO_BODY = [{"loc": ["body"], "msg": "Input should be a valid dictionary", "type": "dict_type"}]
+Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class Rest:
@@ -79,25 +30,49 @@ class Rest:
 
     def __init__(self, emulator: ElevenLabsEmulator) -> None:
         self._emulator = emulator
-        self._signed_url_faults = 0
 
     def routes(self) -> list[web.RouteDef]:
+        agents, conversations = RestAgents(self._emulator), RestConversations(self._emulator)
         agent, conversation = "/v1/convai/agents/{agent_id}", "/v1/convai/conversations/{conversation_id}"
-        keyed = self._keyed
+        keyed, open_ = self._keyed, self._open
         return [
             web.get("/v1/convai/conversation/get-signed-url", keyed(self._signed_url)),
             web.get("/v1/convai/conversation/get_signed_url", keyed(self._signed_url)),
-            web.post("/v1/convai/agents/create", keyed(self._create_agent)),
-            web.get("/v1/convai/agents", keyed(self._list_agents)),
-            web.get(agent, keyed(self._get_agent)),
-            web.patch(agent, keyed(self._patch_agent)),
-            web.delete(agent, keyed(self._delete_agent)),
-            web.get("/v1/convai/conversations", keyed(self._list_conversations)),
-            web.get(conversation, keyed(self._get_conversation)),
-            web.get("/v1/convai/analytics/live-count", keyed(self._live_count)),
+            web.get("/v1/convai/conversation/token", open_(conversations.token)),  # public agents need no key
+            web.post("/v1/convai/agents/create", keyed(agents.create)),
+            web.get("/v1/convai/agents", keyed(agents.list)),
+            web.get(agent, keyed(agents.get)),
+            web.patch(agent, keyed(agents.patch)),
+            web.delete(agent, keyed(agents.delete)),
+            web.get("/v1/convai/llm/list", keyed(agents.llms)),
+            web.get("/v1/convai/analytics/live-count", keyed(agents.live_count)),
+            web.get("/v1/convai/conversations", keyed(conversations.list)),
+            web.get(conversation, keyed(conversations.get)),
+            web.delete(conversation, keyed(conversations.delete)),
+            web.get(f"{conversation}/audio", keyed(conversations.audio)),
+            web.post(f"{conversation}/feedback", open_(conversations.feedback)),
+            web.post(f"{conversation}/files", open_(conversations.upload)),
+            web.delete(f"{conversation}/files/{{file_id}}", open_(conversations.remove_file)),
         ]
 
-    def _keyed(self, handler: Callable[[web.Request], Awaitable[web.Response]]) -> Any:
+    def _open(self, handler: Handler) -> Handler:
+        """Without a key; with everything that can go wrong on purpose."""
+
+        async def answered(request: web.Request) -> web.Response:
+            emulator, faults = self._emulator, self._emulator.faults
+            if request.path.startswith(faults.rest_path):
+                if faults.rest_delay_ms:
+                    await asyncio.sleep(faults.rest_delay_ms / 1000)
+                if faults.rest_status and emulator.rest_fault_due():
+                    return self._marked(faulty(faults.rest_status, faults))
+            try:
+                return self._marked(await handler(request))
+            except BadQuery as bad:
+                return self._marked(bad.response)
+
+        return answered
+
+    def _keyed(self, handler: Handler) -> Handler:
         async def checked(request: web.Request) -> web.Response:
             key = request.headers.get("xi-api-key")
             if not key:
@@ -106,115 +81,33 @@ class Rest:
                 return api_error(401)
             return await handler(request)
 
-        return checked
+        return self._open(checked)
 
-    # -- signed URLs -----------------------------------------------------------------------------------------------
+    def _marked(self, response: web.Response) -> web.Response:
+        """The headers that are only said to exist (for other APIs of the vendor)."""
+        config = self._emulator.config
+        if config.region is not None:
+            response.headers["x-region"] = config.region
+        if config.concurrency_headers:
+            response.headers["current-concurrent-requests"] = str(len(self._emulator.live))
+            response.headers["maximum-concurrent-requests"] = str(config.concurrency_limit)
+        return response
 
     async def _signed_url(self, request: web.Request) -> web.Response:
         emulator, faults = self._emulator, self._emulator.faults
         if faults.signed_url_delay_ms:
             await asyncio.sleep(faults.signed_url_delay_ms / 1000)
         if faults.signed_url_status and emulator.signed_url_fault_due():
-            return api_error(faults.signed_url_status)
+            return faulty(faults.signed_url_status, faults)
         agent_id = request.query.get("agent_id")
         if not agent_id:
             return api_error(422)
-        if emulator.agents.get(agent_id) is None:
+        wanted: Any = flag(request, "include_conversation_id")
+        agent = emulator.agents.get(agent_id)
+        if agent is None or request.query.get("branch_id") not in (None, "", agent["branch_id"]):
             return api_error(404)
         scheme = "wss" if emulator.config.tls_dir is not None else "ws"
-        wanted = request.query.get("include_conversation_id", "false").lower() == "true"
         # The client's own name for us: it may reach us through a relay on another port.
         base = f"{scheme}://{request.host}"
-        url = emulator.signed_urls.issue(base, agent_id, time.monotonic_ns(), with_conversation_id=wanted)
+        url = emulator.signed_urls.issue(base, agent_id, time.monotonic_ns(), with_conversation_id=bool(wanted))
         return json_response({"signed_url": url})
-
-    # -- agents ----------------------------------------------------------------------------------------------------
-
-    async def _create_agent(self, request: web.Request) -> web.Response:
-        body = await _body(request)
-        if body is None:
-            return _unprocessable(_NO_BODY)
-        try:
-            return json_response({"agent_id": self._emulator.agents.create(body)})
-        except AgentRefused as refused:
-            return _unprocessable(refused.detail)
-
-    async def _get_agent(self, request: web.Request) -> web.Response:
-        agent = self._emulator.agents.get(request.match_info["agent_id"])
-        return api_error(404) if agent is None else json_response(agent)
-
-    async def _patch_agent(self, request: web.Request) -> web.Response:
-        body = await _body(request)
-        if body is None:
-            return _unprocessable(_NO_BODY)
-        try:
-            agent = self._emulator.agents.patch(request.match_info["agent_id"], body)
-        except AgentRefused as refused:
-            return _unprocessable(refused.detail)
-        return api_error(404) if agent is None else json_response(agent)
-
-    async def _delete_agent(self, request: web.Request) -> web.Response:
-        if not self._emulator.agents.delete(request.match_info["agent_id"]):
-            return api_error(404)
-        return json_response({})
-
-    async def _list_agents(self, request: web.Request) -> web.Response:
-        search = request.query.get("search", "").lower()
-        agents = [agent for agent in self._emulator.agents.all() if search in agent["name"].lower()]
-        page, cursor, error = _page(request, agents)
-        if error is not None:
-            return error
-        shown = [
-            {
-                "agent_id": agent["agent_id"],
-                "name": agent["name"],
-                "tags": agent["tags"],
-                "created_at_unix_secs": agent["metadata"]["created_at_unix_secs"],
-                "access_info": agent["access_info"],
-                "last_call_time_unix_secs": None,
-                "archived": False,
-            }
-            for agent in page
-        ]
-        return json_response({"agents": shown, "next_cursor": cursor, "has_more": cursor is not None})
-
-    # -- conversations ---------------------------------------------------------------------------------------------
-
-    async def _list_conversations(self, request: web.Request) -> web.Response:
-        agent_id = request.query.get("agent_id")
-        records = list(reversed(self._emulator.ledger.conversations.values()))
-        records = [record for record in records if agent_id in (None, record.agent_id)]
-        page, cursor, error = _page(request, records)
-        if error is not None:
-            return error
-        shown = [list_item(record, self._agent_name(record.agent_id)) for record in page]
-        return json_response({"conversations": shown, "next_cursor": cursor, "has_more": cursor is not None})
-
-    async def _get_conversation(self, request: web.Request) -> web.Response:
-        record = self._emulator.ledger.conversations.get(request.match_info["conversation_id"])
-        if record is None:
-            return api_error(404, "conversation_not_found", "The conversation was not found.")
-        end_of_turn_ms = self._emulator.config.script.end_of_turn_ms
-        return json_response(detail(record, self._agent_name(record.agent_id), end_of_turn_ms))
-
-    async def _live_count(self, request: web.Request) -> web.Response:
-        agent_id = request.query.get("agent_id")
-        live = [socket for socket in self._emulator.live.values() if agent_id in (None, socket.agent_id)]
-        return json_response({"count": len(live)})
-
-    def _agent_name(self, agent_id: str) -> str | None:
-        agent = self._emulator.agents.get(agent_id)
-        return None if agent is None else str(agent["name"])
-
-
-def _page(request: web.Request, items: list[Any]) -> tuple[list[Any], str | None, web.Response | None]:
-    """(this page, cursor of the next, error)."""
-    try:
-        size, start = int(request.query.get("page_size", "30")), int(request.query.get("cursor") or "0")
-    except ValueError:
-        size = start = -1
-    if not 1 <= size <= 100 or start < 0:
-        message = "Input should be from 1 to 100"
-        return [], None, _unprocessable([{"loc": ["query", "page_size"], "msg": message, "type": "less_than_equal"}])
-    end = start + size
-    return items[start:end], str(end) if end < len(items) else None, None

@@ -1,7 +1,7 @@
 """The emulated service: one aiohttp server on loopback, with or without TLS, and its state.
 
 In a test: ``async with ElevenLabsEmulator(config) as eleven: ... eleven.base_url``. It never listens
-anywhere but on 127.0.0.1.
+anywhere but on loopback.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from shortwire.emulators.elevenlabs.config import EmulatorConfig, Faults
 from shortwire.emulators.elevenlabs.connections import WatchedConnection
 from shortwire.emulators.elevenlabs.control import Control
 from shortwire.emulators.elevenlabs.ledger import Ledger, RequestEntry
+from shortwire.emulators.elevenlabs.recording import Recording
 from shortwire.emulators.elevenlabs.rest import Rest
 from shortwire.emulators.elevenlabs.signing import SignedUrls
 from shortwire.emulators.elevenlabs.socket import ConversationSocket, conversation_endpoint
+from shortwire.emulators.elevenlabs.webhooks import Webhooks
 
 __all__ = ["ElevenLabsEmulator"]
 
@@ -39,11 +41,14 @@ class ElevenLabsEmulator:
         self.signed_urls = SignedUrls(self.config.signed_url_lifetime_s, reuse=self.config.reuse_signed_urls)
         self.live: dict[str, ConversationSocket] = {}
         """Conversations with an open socket."""
+        self.recordings: dict[str, Recording] = {}
+        """Of conversations, with ``keep_audio``."""
+        self.webhooks = Webhooks(self)
         self.port = 0
         self.ca_pem: Path | None = None
         """With TLS: the certificate of our authority, for SSL_CERT_FILE."""
         self._faults = Faults()
-        self._signed_url_faults_left = 0
+        self._signed_url_faults_left = self._rest_faults_left = 0
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
 
@@ -58,6 +63,7 @@ class ElevenLabsEmulator:
         """For requests and conversations from now on."""
         self._faults = faults
         self._signed_url_faults_left = faults.signed_url_times or -1
+        self._rest_faults_left = faults.rest_times or -1
 
     def signed_url_fault_due(self) -> bool:
         """Whether this request still gets the faulty status; counts it."""
@@ -66,9 +72,22 @@ class ElevenLabsEmulator:
         self._signed_url_faults_left -= 1
         return True
 
+    def rest_fault_due(self) -> bool:
+        """The same for ``rest_status``."""
+        if self._rest_faults_left == 0:
+            return False
+        self._rest_faults_left -= 1
+        return True
+
+    def agent_name(self, agent_id: str) -> str | None:
+        """None for an agent that does not exist any more."""
+        agent = self.agents.get(agent_id)
+        return None if agent is None else str(agent["name"])
+
     def reset(self) -> None:
         """Forget everything but what is live: ledger, faults, agents made or changed through the API."""
         self.ledger.clear()
+        self.recordings = {key: kept for key, kept in self.recordings.items() if key in self.live}
         for conversation_id, socket in self.live.items():
             self.ledger.conversations[conversation_id] = socket.conversation.record
         self.faults = Faults()
@@ -79,7 +98,8 @@ class ElevenLabsEmulator:
     @property
     def base_url(self) -> str:
         """``http://127.0.0.1:PORT`` (or https), for the SDKs' base_url and ELEVENLABS_BASE_URL."""
-        return f"{'https' if self.config.tls_dir is not None else 'http'}://127.0.0.1:{self.port}"
+        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+        return f"{'https' if self.config.tls_dir is not None else 'http'}://{host}:{self.port}"
 
     async def start(self) -> None:
         """Listen. Raises OSError when the port is taken."""
@@ -98,7 +118,7 @@ class ElevenLabsEmulator:
         assert make_protocol is not None
         self._server = await asyncio.get_running_loop().create_server(
             lambda: WatchedConnection(make_protocol(), self.ledger, self.config.idle_connection_s),
-            "127.0.0.1",
+            self.config.host,
             self.config.port,
             ssl=context,
         )
@@ -116,6 +136,7 @@ class ElevenLabsEmulator:
             await asyncio.sleep(0.02)
         if self._runner is not None:
             await self._runner.cleanup()
+        await self.webhooks.stop()
         self._server = self._runner = None
 
     async def __aenter__(self) -> Self:
@@ -133,7 +154,7 @@ class ElevenLabsEmulator:
         self.ca_pem = folder / "ca.pem"
         authority.cert_pem.write_to_path(str(self.ca_pem))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+        authority.issue_cert("127.0.0.1", "::1", "localhost").configure_cert(context)
         return context
 
     @web.middleware

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Close", "Drop", "Output", "Send", "Turn", "spoken_part"]
+__all__ = ["Close", "Deaf", "Drop", "Output", "Send", "Turn", "spoken_part"]
 
-TurnKind = Literal["greeting", "voice", "text", "re_engagement"]
+TurnKind = Literal["greeting", "voice", "text", "re_engagement", "farewell"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class Send:
     """A message for the client, before the filter of ``client_events``."""
 
     message: dict[str, Any]
+    always: bool = False
+    """Whatever the filter says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,12 @@ class Drop:
     """Cut the connection without a close frame."""
 
 
-Output = Send | Close | Drop
+@dataclass(frozen=True, slots=True)
+class Deaf:
+    """Stop reading from the connection, for good."""
+
+
+Output = Send | Close | Drop | Deaf
 
 
 @dataclass(slots=True)
@@ -66,6 +73,13 @@ class Turn:
     """By the agent's own estimate: it does not know about the network."""
     response_sent: bool = False
     end_call: bool = False
+    closes: str | None = None
+    """The close reason, for a turn after which the agent closes the socket."""
+    fillers: list[str] = field(default_factory=list)
+    """What soft timeouts made the agent say while it thought. Not part of ``audio_ms``."""
+    playout_from_ns: int | None = None
+    """When its own first audio is heard: later than ``first_audio_ns`` while a filler still plays."""
+    tool_names: list[str] = field(default_factory=list)
     interrupted_ns: int | None = None
     interruption_id: int | None = None
     spoken_ms: float | None = None

@@ -265,6 +265,10 @@ def test_end_call_closes_right_after_the_last_audio():
     assert len(call.log) == said
 
 
+def result(call_id: str, **fields) -> dict:
+    return {"tool_call_id": call_id, "result": "ok", "is_error": False, **fields}
+
+
 def with_tool(**changes) -> Call:
     tool = ScriptedTool(0, "look_up", {"city": "Berlin"}, **changes)
     call = Call(behaviour=Behaviour(greeting_think_ms=(100, 100), tools=(tool,)))
@@ -279,13 +283,13 @@ def test_a_client_tool_is_called_before_the_reply_and_its_result_awaited():
     assert call.kinds()[2:] == ["user_transcript", "client_tool_call"]
     event = call.of("client_tool_call")[0]["client_tool_call"]
     assert event["parameters"] == {"city": "Berlin"}
-    assert not call.mind.tool_result("another", call.now, is_error=False)
+    assert not call.mind.tool_result(result("another"), call.now)
     call.quiet(1000)
-    assert call.mind.tool_result(event["tool_call_id"], call.now, is_error=False)
+    assert call.mind.tool_result(result(event["tool_call_id"]), call.now)
     call.quiet(1000)
     assert call.kinds()[4:] == ["agent_tool_response", "audio", "audio", "audio", "agent_response"]
     assert call.of("agent_tool_response")[0]["agent_tool_response"]["status"] == "success"
-    assert not call.mind.tool_result(event["tool_call_id"], call.now, is_error=False)
+    assert not call.mind.tool_result(result(event["tool_call_id"]), call.now)
 
 
 def test_a_tool_without_an_answer_fails_after_its_timeout():

@@ -70,12 +70,12 @@ def test_permitted_overrides_are_taken():
     who = personal(
         agent(allow=("*",)),
         {
-            "agent": {"first_message": "Hi.", "language": "de", "prompt": {"prompt": "Be brief."}},
+            "agent": {"first_message": "Hi.", "language": "en", "prompt": {"prompt": "Be brief."}},
             "tts": {"voice_id": "v"},
             "conversation": {"text_only": True, "max_duration_seconds": 90},
         },
     )
-    assert (who.first_message, who.language, who.prompt, who.voice_id) == ("Hi.", "de", "Be brief.", "v")
+    assert (who.first_message, who.language, who.prompt, who.voice_id) == ("Hi.", "en", "Be brief.", "v")
     assert (who.text_only, who.max_duration_s) == (True, 90)
 
 
