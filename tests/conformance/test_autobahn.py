@@ -35,7 +35,7 @@ AT_ONCE = 12
 
 BINARY = [f"1.2.{n}" for n in range(1, 9)]
 """The product tells its listener *that* a binary message came, not what was in it (ports.SocketListener.binary):
-neither vendor sends any, so there is nothing to echo. `test_binary_is_reported_and_harmless` holds what we do instead."""
+neither vendor sends any, so there is nothing to echo. What we do instead: `test_binary_is_reported_and_harmless`."""
 
 PICOWS_SEES_TWO_CLOSES = (
     "two close frames in one read: picows parses the second before it shows us the first, and answers 1002 for 1000"
