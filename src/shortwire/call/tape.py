@@ -180,7 +180,9 @@ def _agent_audio(entries: Sequence[side.SideEntry], index: int) -> bytes:
     if converted:
         found["converted"] = True
     elif payload != b"".join(_pieces(entries, index)):
-        found["payload"] = payload.decode("ascii", "replace")  # held, or lost to a full socket: nowhere else on the tape
+        found["payload"] = payload.decode(
+            "ascii", "replace"
+        )  # held, or lost to a full socket: nowhere else on the tape
     return json.dumps(found).encode()
 
 
