@@ -13,9 +13,20 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
-__all__ = ["CallFigures", "Histogram", "call_summary", "distribution", "percentile", "percentiles", "round_trips"]
+__all__ = [
+    "DEAD_AIR_MS",
+    "CallFigures",
+    "Histogram",
+    "call_summary",
+    "distribution",
+    "percentile",
+    "percentiles",
+    "round_trips",
+]
 
 PERCENTS = (50, 95, 99)
+DEAD_AIR_MS = 2000.0
+"""Silence of both sides that a caller asks into ("hello?"). Shorter ones are in the response gap."""
 
 
 def percentile(values: Sequence[float], percent: float) -> float | None:
@@ -139,15 +150,22 @@ class CallFigures:
     """What a call's driver collected, plain numbers in ms."""
 
     answer_to_first_word_ms: float | None = None
+    """From the answer, as early as it can have been (`shortwire.call.setup.answer_notice_ms`)."""
+    answer_seen_to_first_word_ms: float | None = None
+    """From the first we heard of the answer: a certain lower bound of the figure above."""
+    carrier_round_trip_ms: float | None = None
     response_gaps_ms: list[float] = field(default_factory=list)
     round_trips_ms: list[float] = field(default_factory=list)
     barge_in_stops_ms: list[float] = field(default_factory=list)
     talk_over_ms: float = 0.0
+    agent_over_ms: float = 0.0
+    dead_air_ms: list[float] = field(default_factory=list)
+    """Silences of both that lasted longer than `DEAD_AIR_MS`."""
     bridge_uplink: Histogram = field(default_factory=Histogram)
     """Frame read from the phone to written to the agent."""
     bridge_downlink: Histogram = field(default_factory=Histogram)
     setup: dict[str, float] = field(default_factory=dict)
-    """Named gaps of the set-up in ms, names ending in ``_ms``: stream_ms, agent_ms, first_audio_ms, ..."""
+    """Consecutive parts of the figure above in ms; names: `shortwire.call.setup.SETUP_LABELS`."""
     api_ms: dict[str, list[float]] = field(default_factory=dict)
     """Vendor calls by name."""
     audio_messages: int = 0
@@ -164,6 +182,9 @@ class CallFigures:
         if turn.get("stop_ms") is not None:
             self.barge_in_stops_ms.append(turn["stop_ms"])
         self.talk_over_ms += turn.get("talk_over_ms") or 0.0
+        self.agent_over_ms += turn.get("agent_over_ms") or 0.0
+        if (turn.get("dead_air_ms") or 0.0) > DEAD_AIR_MS:
+            self.dead_air_ms.append(turn["dead_air_ms"])
 
 
 def call_summary(figures: CallFigures) -> dict[str, Any]:
@@ -176,10 +197,14 @@ def call_summary(figures: CallFigures) -> dict[str, Any]:
     both.merge(figures.bridge_downlink)
     return {
         "answer_to_first_word_ms": _rounded(figures.answer_to_first_word_ms),
+        "answer_seen_to_first_word_ms": _rounded(figures.answer_seen_to_first_word_ms),
+        "carrier_round_trip_ms": _rounded(figures.carrier_round_trip_ms),
         "response_gap_ms": distribution(figures.response_gaps_ms),
         "round_trip_ms": round_trips(figures.round_trips_ms),
         "barge_in_stop_ms": distribution(figures.barge_in_stops_ms),
         "talk_over_ms": round(figures.talk_over_ms, 2),
+        "agent_over_ms": round(figures.agent_over_ms, 2),
+        "dead_air_ms": {"over": DEAD_AIR_MS, **distribution(figures.dead_air_ms)},
         "bridge_us": both.as_dict(),
         "bridge_uplink_us": figures.bridge_uplink.as_dict(),
         "bridge_downlink_us": figures.bridge_downlink.as_dict(),

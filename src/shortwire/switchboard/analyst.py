@@ -30,6 +30,8 @@ class Analyst:
         self._tape = tape
         self._unwritten: tuple[int, float] | None = None
         self._answered = False
+        self.first_audio_ns = 0
+        """When the agent's first audio was read, held or not; 0: not yet."""
 
     def answered(self, now_ns: int) -> None:
         """The call was answered: zero of the turns' time line. Only the first time counts."""
@@ -59,6 +61,8 @@ class Analyst:
         tracker = self.tracker
         if kind in (side.UPLINK, side.UPLINK_KEPT):
             self._uplink(now_ns, value, sent=kind == side.UPLINK)
+        elif kind == side.AGENT_AUDIO:
+            self.first_audio_ns = self.first_audio_ns or now_ns
         elif kind == side.DOWNLINK:
             payload, dropped, event_id = value
             if not dropped:

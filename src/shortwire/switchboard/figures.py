@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..call.setup import SetupInstants, answer_notice_ms, setup_parts
 from ..call.summary import CallFigures, call_summary
 from ..clock import NS_PER_MS
-from ..terms import CallState
-from .line import AgentLine
+from ..terms import CallDirection, CallState
 
 if TYPE_CHECKING:
     from .live import LiveCall
@@ -51,26 +51,53 @@ class Figures:
         self.round_trips.append(ms)
         return sum(self.round_trips) / len(self.round_trips)
 
-    def setup(self, line: AgentLine) -> dict[str, float]:
-        """The set-up as named gaps, ms; only what happened."""
-        gaps = {
-            "answered_to_media": (self.answered_ns, self.media_open_ns),
-            "media_to_start": (self.media_open_ns, self.started_ns),
-            "media_to_agent_open": (self.media_open_ns, self.agent_open_ns),
-            "agent_open_to_ready": (self.agent_open_ns, self.agent_ready_ns),
-        }
-        found = {name: (to - start) / NS_PER_MS for name, (start, to) in gaps.items() if start and to}
-        return {name: round(ms, 2) for name, ms in {**found, **line.setup_ms}.items()}
+    @property
+    def news_ns(self) -> int:
+        """When we first knew that somebody had picked up."""
+        return min((ns for ns in (self.answered_ns, self.media_open_ns) if ns), default=0)
+
+    def setup(self, call: LiveCall, notice_ms: float = 0.0) -> dict[str, float]:
+        """The set-up as far as it has come, as parts in ms that add up (`shortwire.call.setup`)."""
+        line, tracker, first_audio_ns = call.line, call.analyst.tracker, call.analyst.first_audio_ns
+        at = SetupInstants(
+            news_ns=self.answered_ns,
+            media_open_ns=self.media_open_ns,
+            started_ns=self.started_ns,
+            opening_ns=line.opening_ns,
+            url_ns=line.url_ns,
+            connected_ns=0 if line.was_warm else self.agent_open_ns,
+            agent_open_ns=self.agent_open_ns,
+            agent_ready_ns=self.agent_ready_ns,
+            first_audio_ns=first_audio_ns,
+            written_ns=tracker.first_word_written_ns or 0,
+            heard_ns=tracker.first_word_ns or 0,
+        )
+        return setup_parts(at, notice_ms)
+
+    def _first_word(self, call: LiveCall) -> tuple[float | None, float]:
+        """From the first news of the answer to the first word heard, and how much earlier the answer was."""
+        tracker = call.analyst.tracker
+        notice_ms = answer_notice_ms(
+            tracker.carrier_round_trip_ms,
+            secure=call.context.options.public_url.startswith("https:"),
+            inbound=call.record.direction is CallDirection.INBOUND,
+        )
+        if tracker.first_word_ns is None or not self.news_ns:
+            return None, notice_ms
+        return (tracker.first_word_ns - self.news_ns) / NS_PER_MS, notice_ms
 
     def summary(self, call: LiveCall) -> dict[str, Any]:
         """What is stored as the call's latencies."""
         up, down = call.session.uplink, call.session.downlink
+        seen_ms, notice_ms = self._first_word(call)
         figures = CallFigures(
-            answer_to_first_word_ms=call.tracker_first_word_ms(),
+            answer_to_first_word_ms=None if seen_ms is None else seen_ms + notice_ms,
+            answer_seen_to_first_word_ms=seen_ms,
+            carrier_round_trip_ms=call.analyst.tracker.carrier_round_trip_ms,
             round_trips_ms=self.round_trips,
             bridge_uplink=call.phone.delays,
             bridge_downlink=call.agent.delays,
-            setup=self.setup(call.line),
+            setup=self.setup(call, notice_ms),
             api_ms=self.api_ms,
             audio_messages=down.chunks,
             slow_path_messages=up.slow + down.slow,

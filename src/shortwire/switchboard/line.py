@@ -30,12 +30,15 @@ class AgentLine:
         self._agent_id = agent_id
         self._on_api_time = on_api_time
         self._url: asyncio.Task[str] | None = None
-        self._url_ns = 0
+        self.url_ns = 0
+        """When the signed URL came."""
         self._warm: asyncio.Task[WarmConnection | None] | None = None
         self._opening: asyncio.Task[None] | None = None
-        self.setup_ms: dict[str, float] = {}
-        """Named gaps of the set-up, ms."""
+        self.opening_ns = 0
+        """When the conversation began to be opened; 0: not yet."""
         self.was_warm = False
+        """Whether the conversation was opened on a connection that was there; the host may have dropped it meanwhile,
+        so this is only believed until it is open."""
 
     def prepare(self, level: Prewarm, on_refusal: Callable[[AgentError], None]) -> None:
         """Begin what the level permits. Idempotent; returns at once.
@@ -75,28 +78,26 @@ class AgentLine:
         now_ns = self._context.clock.now_ns
         began = now_ns()
         url = await self._context.platform.signed_url(self._agent_id)
-        self._url_ns = now_ns()
-        self._on_api_time("ElevenLabs", "signed URL", (self._url_ns - began) / NS_PER_MS)
+        self.url_ns = now_ns()
+        self._on_api_time("ElevenLabs", "signed URL", (self.url_ns - began) / NS_PER_MS)
         return url
 
     async def _open(self, listener: SocketListener, on_failure: Callable[[AgentError], None]) -> None:
-        now_ns = self._context.clock.now_ns
-        began = now_ns()
+        self.opening_ns = began = self._context.clock.now_ns()
         try:
             if self._url is None or (self._url.done() and self._stale_or_failed(self._url, began)):
                 self._url = asyncio.create_task(self._fetch_url())
             url = await self._url
-            self.setup_ms["signed_url_wait"] = (now_ns() - began) / NS_PER_MS
-            began = now_ns()
             warm = await self._warm if self._warm is not None else None
             self._warm = None
+            # Said before it is certain: the agent may be ready before `connect` returns.
+            self.was_warm = warm is not None and warm.alive
             self.was_warm = await self._context.dialer.connect(url, listener, warm)
-            self.setup_ms["agent_connect"] = (now_ns() - began) / NS_PER_MS
         except AgentError as error:
             on_failure(error)
 
     def _stale_or_failed(self, url: asyncio.Task[str], now_ns: int) -> bool:
-        return url.cancelled() or url.exception() is not None or now_ns - self._url_ns > _URL_GOOD_NS
+        return url.cancelled() or url.exception() is not None or now_ns - self.url_ns > _URL_GOOD_NS
 
 
 def _close_warm(task: asyncio.Task[WarmConnection | None]) -> None:

@@ -71,7 +71,7 @@ class LiveCall:
         self.line = AgentLine(context, record.agent_id, self.api_time)
         self.figures = Figures(context.clock.now_ns())
         taping = Taping(context, record, self.figures.created_ns) if context.write_tape else None
-        self._analyst = Analyst(self.session.side, taping.write if taping else None)
+        self.analyst = Analyst(self.session.side, taping.write if taping else None)
         self._analysed_ns = 0
         self._pumping = False
         self._winding_up: asyncio.Task[None] | None = None
@@ -128,7 +128,7 @@ class LiveCall:
             self.figures.reached(CallState.ANSWERED, now_ns)
             changes["answered_at"] = wall
         if state in (CallState.ANSWERED, CallState.CONNECTED):
-            self._analyst.answered(self.figures.answered_ns)
+            self.analyst.answered(self.figures.answered_ns)
         self.change(**changes)
         self.tell(EventKind.STATE, state=state.value)
         if state is CallState.ANSWERED and self._prewarm is Prewarm.CONVERSATION:
@@ -182,7 +182,7 @@ class LiveCall:
             self.figures.agent_ready_ns = fact.now_ns
             self.figures.agent_open_ns = self.agent.opened_ns
             self.change(conversation_id=ConversationId(fact.data["conversation_id"]))
-            self.tell(fact.kind, **fact.data, prewarmed=self.line.was_warm, setup_ms=self.figures.setup(self.line))
+            self.tell(fact.kind, **fact.data, prewarmed=self.line.was_warm, setup_ms=self.figures.setup(self))
             return
         self.tell(fact.kind, **fact.data)
 
@@ -226,7 +226,7 @@ class LiveCall:
             self.pump()
         if now_ns - self._analysed_ns > _ANALYSE_EVERY_NS:
             self._analysed_ns = now_ns
-            self._report(*self._analyst.work())
+            self._report(*self.analyst.work())
         if self.session.cause is None:
             self._deadlines(now_ns)
 
@@ -367,7 +367,7 @@ class LiveCall:
 
     def _tell_the_end(self, cause: HangupCause, detail: str) -> None:
         now_ns, wall = self._clock.now_ns(), self._clock.wall_s()
-        self._report(*self._analyst.finish(now_ns))
+        self._report(*self.analyst.finish(now_ns))
         state = advance(self.record.state, CallFact.OVER)
         disposition = disposition_of(cause, connected=self.record.connected_at is not None)
         latencies = self.figures.summary(self)
@@ -387,7 +387,3 @@ class LiveCall:
         )
         log.info("call.ended", call_id=self.record.id, cause=cause.value, detail=detail, duration_s=duration_s)
         self._on_over(self)
-
-    def tracker_first_word_ms(self) -> float | None:
-        """Answer to first agent audio heard, ms."""
-        return self._analyst.tracker.answer_to_first_word_ms
