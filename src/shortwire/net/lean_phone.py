@@ -6,6 +6,7 @@ and where it does not work the stock sockets serve, and say so.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -24,13 +25,35 @@ _WRITE_LIMIT = 1024 * 1024
 """Bytes of agent audio that may wait in user space: a burst of a minute's audio on a slow network is normal."""
 
 
+_LONGEST_REQUEST = 16 * 1024
+"""Of an upgrade, bytes; the carrier's has about 700."""
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
 class HandOver(WSProtocol):  # type: ignore[misc]
-    """picows' protocol, fed with the upgrade request that uvicorn has already read."""
+    """picows' protocol, fed with the upgrade request that uvicorn has already read.
+
+    Only with that: from then on the transport writes into picows' buffer. Bytes that a client sends behind its
+    request without waiting for the answer are lost in uvicorn; RFC 6455 section 4.1 makes it wait.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self._uvicorns_transport = transport
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        size = len(data)
-        self.get_buffer(size)[:size] = data
-        self.buffer_updated(size)
+        if len(data) > _LONGEST_REQUEST:
+            self._uvicorns_transport.write(_TOO_LARGE)
+            self._uvicorns_transport.close()
+            return
+        rest = memoryview(data)
+        while rest:
+            # The buffer has its own idea of its size; it grows when it is full.
+            buffer = self.get_buffer(len(rest))
+            taken = min(len(buffer), len(rest))
+            buffer[:taken] = rest[:taken]
+            self.buffer_updated(taken)
+            rest = rest[taken:]
 
 
 def protocol_factory(
