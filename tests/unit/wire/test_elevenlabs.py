@@ -127,7 +127,7 @@ def test_client_data_has_only_documented_sections() -> None:
     assert message.keys() <= DOCUMENTED
     assert message["type"] == "conversation_initiation_client_data"
     assert message["conversation_config_override"] == overrides
-    assert message["dynamic_variables"] == variables
+    assert message["dynamic_variables"] == {"name": "Ann", "vip": True}
     assert message["source_info"] == {"source": "twilio", "version": "shortwire 1"}
 
 
