@@ -18,6 +18,7 @@ from .network import NETWORKS, WAYS, Fault, FaultError, LegNetwork, Network
 __all__ = ["AgentScript", "PartyScript", "RelayFault", "Reply", "Say", "Scenario", "ScenarioError", "load", "parse"]
 
 Outcome = Literal["answered", "busy", "no-answer", "failed"]
+AnsweredBy = Literal["human", "machine", "fax"]
 When = Literal["agent_silent", "agent_speaking", "answered"]
 
 
@@ -65,9 +66,16 @@ class PartyScript:
     voice: str = "party"
     noise_db: float | None = None
     """Background noise, dB below the speech; None: a digitally silent line."""
+    answered_by: AnsweredBy = "human"
+    """Who picks up. A machine's greeting are its says with ``when = "answered"``; a fax whistles at 2100 Hz."""
+    beep_after_ms: int = -1
+    """A machine's beep, from the end of its greeting; -1: none."""
 
     def __post_init__(self) -> None:
         _one_of("outcome", self.outcome, get_args(Outcome))
+        _one_of("answered_by", self.answered_by, get_args(AnsweredBy))
+        if self.beep_after_ms >= 0 and self.answered_by != "machine":
+            raise ScenarioError('beep_after_ms is for answered_by = "machine"')
         if self.ring_s < 0:
             raise ScenarioError(f"ring_s must not be negative: {self.ring_s}")
 

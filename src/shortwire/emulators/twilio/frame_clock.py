@@ -15,21 +15,68 @@ import sys
 import time
 from collections.abc import Callable
 
-__all__ = ["FrameClock"]
+__all__ = ["FrameClock", "Lateness"]
 
 FRAME_NS = 20_000_000
 _CLOCK_MONOTONIC = 1
 _TFD_TIMER_ABSTIME = 1
 
 
+class Lateness:
+    """How late frames left, of any number of clocks: counts per 0.1 ms, the last bucket open."""
+
+    STEP_NS = 100_000
+    BUCKETS = 10_000
+
+    def __init__(self) -> None:
+        self.counts = [0] * self.BUCKETS
+        self.total = 0
+        self.max_ns = 0
+
+    def add(self, late_ns: int) -> None:
+        self.total += 1
+        self.max_ns = max(self.max_ns, late_ns)
+        self.counts[min(late_ns // self.STEP_NS, self.BUCKETS - 1)] += 1
+
+    def percentile_ms(self, share: float) -> float:
+        """Upper edge of the bucket that holds it; 0.0 when nothing was counted."""
+        wanted, seen = share * self.total, 0
+        for index, count in enumerate(self.counts):
+            seen += count
+            if count and seen >= wanted:
+                return min((index + 1) * self.STEP_NS, self.max_ns) / 1e6
+        return 0.0
+
+    def summary(self) -> dict[str, float]:
+        """frames, p50_ms, p99_ms, p999_ms and max_ms."""
+        return {
+            "frames": self.total,
+            "p50_ms": self.percentile_ms(0.5),
+            "p99_ms": self.percentile_ms(0.99),
+            "p999_ms": self.percentile_ms(0.999),
+            "max_ms": self.max_ns / 1e6,
+        }
+
+    def histogram(self) -> list[tuple[float, int]]:
+        """(upper edge in ms, frames) per doubling: 0.1, 0.2, 0.4 ... ms."""
+        rows, edge, begin = [], 1, 0
+        while begin < self.BUCKETS:
+            rows.append((edge * self.STEP_NS / 1e6, sum(self.counts[begin:edge])))
+            begin, edge = edge, edge * 2
+        while rows and not rows[-1][1]:
+            rows.pop()
+        return rows
+
+
 class FrameClock:
     """Calls `tick(k)` until `stop`. A tick that raises stops the clock and reaches the loop's handler."""
 
-    def __init__(self, start_ns: int, tick: Callable[[int], None]) -> None:
+    def __init__(self, start_ns: int, tick: Callable[[int], None], lateness: Lateness | None = None) -> None:
         self.start_ns = start_ns
         self.latest_ns = 0
         """How late the latest tick of all was."""
         self._tick = tick
+        self._lateness = lateness
         self._count = 0
         self._fd = -1
         self._handle: asyncio.TimerHandle | None = None
@@ -79,6 +126,8 @@ class FrameClock:
             if late_ns < 0:
                 return
             self.latest_ns = max(self.latest_ns, late_ns)
+            if self._lateness is not None:
+                self._lateness.add(late_ns)
             count = self._count
             self._count += 1
             self._tick(count)

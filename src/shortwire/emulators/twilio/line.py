@@ -1,7 +1,7 @@
 """The line of one answered call: frame clock, playout, party and the two-channel recording on one time axis.
 
-Frame k covers [20k, 20k+20) ms from the answer and leaves when it is over. Knows no socket: whoever
-wants the party's frames (the media stream) sets `on_frame`.
+Frame k covers [20k, 20k+20) ms from the answer and leaves when it is over. Knows no socket: the bidirectional stream
+sets `on_frame`; whoever else listens (other streams, digits, detection, the other leg) adds a tap.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ import time
 from collections.abc import Callable
 
 from ..ulaw import FRAME_BYTES, stereo_wav
-from .frame_clock import FRAME_NS, FrameClock
+from .frame_clock import FRAME_NS, FrameClock, Lateness
 from .party import Party
 from .playout import Playout, Reached
+from .tones import KEYS, keys_of
 
-__all__ = ["Line"]
+__all__ = ["Line", "Tap"]
+
+Tap = Callable[[bytes, bytes], None]
+"""Told every frame: what the party said and what it heard in the same 20 ms."""
 
 
 def _nobody(_: bytes) -> None: ...
@@ -30,7 +34,7 @@ def _no_key(_: str) -> None: ...
 class Line:
     """Starts at construction: that instant is the answer."""
 
-    def __init__(self, party: Party, hang_up: Callable[[], None]) -> None:
+    def __init__(self, party: Party, hang_up: Callable[[], None], lateness: Lateness | None = None) -> None:
         self.answered_ns = time.monotonic_ns()
         self.party = party
         self.playout = Playout(self.answered_ns)
@@ -39,9 +43,12 @@ class Line:
         self.on_frame: Callable[[bytes], None] = _nobody
         self.on_mark: Callable[[Reached], None] = _no_mark
         self.on_key: Callable[[str], None] = _no_key
+        self.taps: list[Tap] = []
+        self.key_taps: list[Callable[[str], None]] = []
+        """Told every key the party presses, whoever else is."""
         self._hang_up = hang_up
         self._mark_timer: asyncio.TimerHandle | None = None
-        self._clock = FrameClock(self.answered_ns, self._tick)
+        self._clock = FrameClock(self.answered_ns, self._tick, lateness)
 
     @property
     def now_ms(self) -> float:
@@ -71,6 +78,29 @@ class Line:
     def play(self, ulaw: bytes) -> None:
         self._settle(self.playout.push(ulaw, time.monotonic_ns()))
 
+    async def play_out(self, ulaw: bytes) -> None:
+        """Play and wait until it was heard. Cancelled: the rest is not played."""
+        self.play(ulaw)
+        try:
+            await asyncio.sleep(self.playout.queued_ms / 1000)
+        except asyncio.CancelledError:
+            self.ignore_queue()
+            raise
+
+    async def press_out(self, digits: str) -> None:
+        """Keys pressed on our side, as tones the party hears; `w` and `W` wait."""
+        for key, ulaw in keys_of(digits):
+            if key in KEYS:
+                self.party.digits_heard.append((key, self.now_ms))
+            await self.play_out(ulaw)
+
+    def ignore_queue(self) -> None:
+        """Drop what was not played; whoever listens goes on listening."""
+        now_ns = time.monotonic_ns()
+        self.playout.advance(now_ns)
+        self.playout.clear(now_ns)
+        self._rearm()
+
     def mark(self, name: str) -> None:
         self._settle(self.playout.mark(name, time.monotonic_ns()))
 
@@ -89,6 +119,8 @@ class Line:
             self._mark_timer = None
         self.playout.advance(time.monotonic_ns())
         self.playout.clear(time.monotonic_ns())
+        self.taps.clear()
+        self.key_taps.clear()
 
     def wav(self) -> bytes:
         """Left: the party as it spoke. Right: the agent as the party heard it."""
@@ -100,11 +132,15 @@ class Line:
         self.spoken += spoken
         self.on_frame(spoken)
         heard = bytes(self.playout.heard[frame * FRAME_BYTES : (frame + 1) * FRAME_BYTES])
+        for tap in tuple(self.taps) if self.taps else ():
+            tap(spoken, heard)
         for act in self.party.hear(heard):
             if act == "hang-up":
                 self._hang_up()
             else:
                 self.on_key(act)
+                for key_tap in tuple(self.key_taps):
+                    key_tap(act)
 
     def _settle(self, reached: list[Reached]) -> None:
         for mark in reached:
@@ -112,10 +148,10 @@ class Line:
         self._rearm()
 
     def _rearm(self) -> None:
+        due_ns = self.playout.next_mark_ns()
         if self._mark_timer is not None:
             self._mark_timer.cancel()
             self._mark_timer = None
-        due_ns = self.playout.next_mark_ns()
         if due_ns is not None:
             delay_s = max(0.0, (due_ns - time.monotonic_ns()) / 1e9)
             self._mark_timer = asyncio.get_running_loop().call_later(delay_s, self._mark_due)

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from ..scenario import PartyScript, Say
-from ..ulaw import FRAME_BYTES, FRAME_MS, SILENCE, decode, encode
+from ..ulaw import FRAME_BYTES, FRAME_MS, SILENCE, decode, encode, tone
 
 __all__ = ["Detector", "Party", "Utterance", "audible_span"]
 
@@ -25,6 +25,10 @@ _MIN_VOICED_MS = 100
 """Less than this is a click, not an answer."""
 _MID_SENTENCE_MS = 100
 _DEFAULT_SPEECH_LEVEL = 3000.0
+_WHISTLE_AFTER_MS = 200
+_WHISTLE = (2100, 3000)
+"""A fax's answer tone (ITU-T T.30): Hz, ms."""
+_BEEP = (1000, 400)
 _SILENT_FRAME = bytes([SILENCE]) * FRAME_BYTES
 
 
@@ -80,6 +84,10 @@ class Party:
         self.heard_voice: list[list[float]] = []
         """Voiced stretches [begin_ms, end_ms] of what was heard, whole frames."""
         self.digits_pressed: list[tuple[str, float]] = []
+        self.digits_heard: list[tuple[str, float]] = []
+        """Keys the other side pressed, in order, and when."""
+        self.sounds: list[tuple[str, float, float]] = []
+        """What is no speech, such as a machine's beep: name, begin_ms, end_ms."""
         self.hung_up_ms: float | None = None
         self._audio = audio
         self._detector = detector
@@ -93,6 +101,8 @@ class Party:
         self._voiced_since_ms = 0
         self._spurt_begin_ms = 0.0
         self._spurt_end_ms = -math.inf
+        self._sounds_left = _sounds(script)
+        self._greeting = sum(1 for say in script.says if say.when == "answered")
         self._noise = _noise_loop(script, audio, dice)
         for ulaw in audio.values():
             audible_span(ulaw)  # now, while it rings; not between two frames
@@ -136,7 +146,9 @@ class Party:
         self._queue_keys(digits, self.now_ms)
 
     def _decide(self, acts: list[str]) -> None:
-        if self._next_say < len(self.script.says):
+        if self._sounds_left and self._sound_due_ms() <= self.now_ms:
+            self._begin_sound()
+        elif self._next_say < len(self.script.says):
             say = self.script.says[self._next_say]
             due_ms = self._due_ms(say)
             if due_ms is not None and due_ms <= self.now_ms:
@@ -147,6 +159,19 @@ class Party:
             if due_ms is not None and due_ms <= self.now_ms:
                 self.hung_up_ms = self.now_ms
                 acts.append("hang-up")
+
+    def _sound_due_ms(self) -> float:
+        if self._sounds_left[0][0] == "whistle":
+            return _WHISTLE_AFTER_MS
+        if self._next_say < self._greeting:
+            return math.inf
+        return self._last_words_ms + self.script.beep_after_ms
+
+    def _begin_sound(self) -> None:
+        name, hertz, length_ms = self._sounds_left.pop(0)
+        self._speech, self._position = tone(hertz, length_ms), 0
+        self._last_words_ms = self.now_ms + length_ms
+        self.sounds.append((name, self.now_ms, self._last_words_ms))
 
     def _due_ms(self, say: Say) -> float | None:
         if say.when == "answered":
@@ -209,6 +234,12 @@ class Party:
         return encode(
             array("h", (max(-32768, min(32767, s + self._noise[offset + n])) for n, s in enumerate(speech))),
         )
+
+
+def _sounds(script: PartyScript) -> list[tuple[str, int, int]]:
+    if script.answered_by == "fax":
+        return [("whistle", *_WHISTLE)]
+    return [("beep", *_BEEP)] if script.beep_after_ms >= 0 else []
 
 
 def _noise_loop(script: PartyScript, audio: Mapping[str, bytes], dice: random.Random) -> array[int] | None:
