@@ -51,7 +51,7 @@ def room(emulator: ElevenLabsEmulator, agent: dict[str, Any]) -> str:
 
 def _origin_allowed(agent: dict[str, Any], request: web.Request) -> bool:
     auth = agent["platform_settings"]["auth"]
-    allowed = {entry["hostname"] for entry in auth.get("allowlist") or ()}
+    allowed: set[str | None] = {entry["hostname"] for entry in auth.get("allowlist") or ()}
     origin = request.headers.get("Origin")
     if origin is None:
         return not (allowed and auth.get("require_origin_header"))
@@ -63,7 +63,7 @@ def _used_up(emulator: ElevenLabsEmulator, agent: dict[str, Any]) -> bool:
     since = time.time() - 24 * 3600
     records = emulator.ledger.conversations.values()
     started = sum(record.agent_id == agent["agent_id"] and record.started_unix_s >= since for record in records)
-    return 0 <= limit <= started
+    return bool(0 <= limit <= started)
 
 
 def admit(emulator: ElevenLabsEmulator, request: web.Request, now_ns: int) -> Admitted:

@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shortwire.emulators.elevenlabs.config import EmulatorConfig
+from shortwire.emulators.elevenlabs.behaviour_file import load_behaviour
+from shortwire.emulators.elevenlabs.config import Behaviour, EmulatorConfig, PostCallWebhook
 from shortwire.emulators.elevenlabs.formats import FORMATS
 from shortwire.emulators.elevenlabs.server import ElevenLabsEmulator
 from shortwire.emulators.scenario import ScenarioError, load
@@ -25,6 +26,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m shortwire.emulators.elevenlabs",
         description="EMULATOR of the ElevenLabs Agents service, on 127.0.0.1 only. Not affiliated with the vendor.",
     )
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address; others are refused")
     parser.add_argument("--port", type=int, default=9002, help="0: any free port (default: 9002)")
     parser.add_argument("--tls", type=Path, metavar="DIR", help="serve TLS; its authority is written to DIR/ca.pem")
     parser.add_argument("--agent", default="agent_demo", metavar="ID", help="id of the agent (default: agent_demo)")
@@ -35,6 +37,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--allow-override", action="append", default=[], metavar="FIELD", help="e.g. agent.first_message; * for all"
     )
+    parser.add_argument("--behaviour", type=Path, metavar="FILE", help="TOML: timing, tools, events (see the docs)")
+    parser.add_argument("--client-event", action="append", default=[], metavar="NAME", help="list one more event")
+    parser.add_argument("--webhook", metavar="URL", help="send post-call webhooks there (this machine only)")
+    parser.add_argument("--webhook-secret", default="wsec_emulated", help="to sign them (default: wsec_emulated)")
+    parser.add_argument("--concurrency", type=int, default=-1, help="conversations at once (default: no limit)")
+    parser.add_argument("--keep-audio", action="store_true", help="keep both sides of conversations as WAV files")
     parser.add_argument("--idle-connection", type=float, metavar="S", help="close connections idle before a request")
     return parser
 
@@ -44,7 +52,7 @@ async def _serve(config: EmulatorConfig, scenario: str) -> int:
     try:
         await emulator.start()
     except OSError as error:
-        print(f"cannot listen on 127.0.0.1:{config.port}: {error.strerror}; choose another --port", file=sys.stderr)  # noqa: T201
+        print(f"cannot listen on {config.host}:{config.port}: {error.strerror}; choose another --port", file=sys.stderr)  # noqa: T201
         return 1
     lines = [
         "EMULATOR: this imitates the ElevenLabs Agents service. Nothing here reaches the vendor.",
@@ -54,6 +62,8 @@ async def _serve(config: EmulatorConfig, scenario: str) -> int:
         f"  overrides  {', '.join(config.allow_overrides) or 'none allowed'}",
         f"  ledger     {emulator.base_url}/_emulator/ledger",
     ]
+    if config.webhooks:
+        lines.append(f"  webhooks   {config.webhooks[0].url}   (secret {config.webhooks[0].secret})")
     if emulator.ca_pem is not None:
         lines.append(f"  trust it   SSL_CERT_FILE={emulator.ca_pem}")
     print("\n".join(lines), flush=True)  # noqa: T201
@@ -74,7 +84,15 @@ def run(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         scenario = load(args.scenario)
+        events = ("transcript", "audio", "call_initiation_failure")
+        hook = None if args.webhook is None else PostCallWebhook(args.webhook, args.webhook_secret, events)
         config = EmulatorConfig(
+            behaviour=Behaviour() if args.behaviour is None else load_behaviour(args.behaviour),
+            client_events=(*EmulatorConfig().client_events, *args.client_event),
+            webhooks=() if hook is None else (hook,),
+            host=args.host,
+            concurrency_limit=args.concurrency,
+            keep_audio=args.keep_audio,
             script=scenario.agent,
             seed=scenario.seed,
             agent_id=args.agent,

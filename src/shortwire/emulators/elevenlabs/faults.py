@@ -74,7 +74,8 @@ class Faults:
     response_before_transcript: bool = False
     """``agent_response`` overtakes the ``user_transcript`` and the audio of its turn."""
     unknown_messages: bool = False
-    """A message of an unknown type before every other one."""
+    """A message of an unknown type before every other one, except the first: `@elevenlabs/client` never gets over a
+    first message that is not the metadata."""
     extra_keys: bool = False
     """Unknown keys in every message and payload."""
 

@@ -44,7 +44,7 @@ class Mischief:
         if kind == "user_transcript" and faults.response_before_transcript:
             self._held.append(message)
             return
-        if faults.unknown_messages:
+        if faults.unknown_messages and kind != "conversation_initiation_metadata":
             yield {
                 "emulated_novelty_event": {"event_id": 0, "note": "no client knows this"},
                 "type": "emulated_novelty",

@@ -151,6 +151,12 @@ def detail(record: ConversationRecord, agent_name: str | None) -> Json:
         "has_audio": record.has_audio and record.closed_ns is not None,
         "has_user_audio": record.has_audio and record.audio_in.messages > 0,
         "has_response_audio": record.has_audio and any(turn.audio_ms for turn in record.turns),
+        "has_auxiliary_audio": False,
+        "branch_id": None,
+        "version_id": None,
+        "environment": record.query.get("environment", "production"),
+        "visited_agents": [{"agent_id": record.agent_id, "branch_id": None}],
+        "tag_ids": [],
         "transcript": _transcript(record),
         "metadata": {
             "start_time_unix_secs": record.started_unix_s,
