@@ -37,6 +37,7 @@ _CLOSE_S = 2.0
 """How long the closing handshake may take."""
 _READ_NS = "shortwire.read_ns"
 _PROTOCOL = "shortwire.protocol"
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _GONE = (ConnectionClosed, WebSocketDisconnect, RuntimeError, OSError)
 
 
@@ -213,6 +214,10 @@ class StampedProtocol(WebSocketsSansIOProtocol):
         if scope is not None:
             scope[_READ_NS] = _now_ns()
         super().data_received(data)
+        if scope is None and not self.handshake_initiated:
+            # uvicorn hands over a whole request: one that is not understood by now never will be.
+            self.transport.write(_BAD_REQUEST)
+            self.transport.close()
 
 
 class StockAgentDialer:
