@@ -8,6 +8,7 @@ awaited send: a leg writes into its outbox, and the loop that received awaits th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -292,6 +293,7 @@ async def serve_phone(websocket: WebSocket, listener: SocketListener) -> None:
             await _handle(listener, event.get("text"), websocket.scope.get(_READ_NS) or _now_ns())
     except Exception:
         log.exception("socket.listener_failed")
-        socket.close(1011, "internal error")
+        with contextlib.suppress(*_GONE):
+            await websocket.close(1011, "internal error")
     finally:
         socket.ended(code, reason)
