@@ -155,7 +155,7 @@ class Conversation:
         if self._over:
             return None
         if self.muted:
-            return _FOR_EVER_NS
+            return min((at_ns for at_ns, output in self._planned if _silent(output)), default=_FOR_EVER_NS)
         instants = [at_ns for at_ns, _ in self._planned]
         instants.append(self._last_received_ns + int(self._behaviour.receive_timeout_s * 1e9))
         mute_ms = self._mischief.faults.mute_after_ms
@@ -170,13 +170,17 @@ class Conversation:
 
     def handle_timer(self, now_ns: int) -> None:
         """Do what is due."""
-        self.muted = self.muted or self._mischief.muted(now_ns)
-        if self._over or self.muted:
+        if self._over:
             return
+        self.muted = self.muted or self._mischief.muted(now_ns)
         due = sorted((plan for plan in self._planned if plan[0] <= now_ns), key=lambda plan: plan[0])
         self._planned = [plan for plan in self._planned if plan[0] > now_ns]
+        if self.muted:
+            due = [plan for plan in due if _silent(plan[1])]
         for _, output in due:
             self._planned_output(output, now_ns)
+        if self.muted:
+            return
         if self._start_by_ns is not None and now_ns >= self._start_by_ns and self.record.metadata_ns is not None:
             self._start(None, now_ns)
         for message in self._pings.due(now_ns):
@@ -387,6 +391,11 @@ def _written(message: Message) -> str:
     if isinstance(text, dict):  # multimodal_message wraps it
         text = text.get("text")
     return text if isinstance(text, str) else ""
+
+
+def _silent(output: Wire | None) -> bool:
+    """Whether it happens without a word to the client."""
+    return isinstance(output, Drop | Deaf)
 
 
 def _files(message: Message) -> set[str]:
