@@ -105,7 +105,7 @@ def _good(path: str, value: Any, effect: str, source: str) -> Reading:
     return Reading(CONFIG + path, value, Verdict.GOOD, effect, source)
 
 
-def _costs(
+def _costs(  # noqa: PLR0917 - a table row
     path: str,
     value: Any,
     effect: str,

@@ -21,6 +21,7 @@ import aiohttp
 from ..clock import Clock, SystemClock
 from ..errors import BridgeError, ConfigError
 from ..net.elevenlabs_account import ElevenLabsAccount
+from ..net.probes import resolve
 from ..net.twilio_account import AccountFacts, NumberFacts, TwilioAccount
 from ..net.vendor_hosts import AGENT_HOSTS, AgentHost, CarrierPoint, carrier_points
 from ..settings import Settings
@@ -88,6 +89,8 @@ class Bench:
     variables: frozenset[str] = frozenset()
     """Dynamic variables that every call will carry."""
     rehearse: Rehearse | None = None
+    resolve: Callable[[str, int], Awaitable[list[str]]] = resolve
+    """A name and a port to addresses; raises `OSError` or `TimeoutError`."""
     version_of: Callable[[str], str | None] | None = None
     """A package to its installed version; None: ask the interpreter."""
     vendor_file: Path = Path("/sys/class/dmi/id/sys_vendor")
@@ -110,6 +113,14 @@ class Bench:
     def on_emulators(self) -> bool:
         """Whether the carrier is on this machine: an emulator, where public addresses are not needed."""
         return (urlsplit(self.settings.twilio_api_base_url).hostname or "") in ("127.0.0.1", "localhost", "::1")
+
+    @property
+    def at_twilio(self) -> bool:
+        """Whether the carrier's API is at an address of Twilio's own."""
+        host = urlsplit(self.settings.twilio_api_base_url).hostname or ""
+        return host.endswith(".twilio.com") or any(
+            point.url == self.settings.twilio_api_base_url for point in self.carrier_points
+        )
 
     # Clients, made on first use
 
@@ -191,6 +202,10 @@ class Bench:
             return way
 
         return await self._fact("way", find, "way_in.server")
+
+    async def shared(self, name: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """A measurement that several checks use, made once."""
+        return await self._fact(name, ask, "")
 
     async def close(self) -> None:
         for fact in self._facts.values():

@@ -167,6 +167,11 @@ class Tell:
         self.findings.append(Finding(self._check.id, Outcome.UNKNOWN, why))
 
     @property
+    def known_problems(self) -> frozenset[str]:
+        """What this check can find."""
+        return frozenset(self._check.problems)
+
+    @property
     def silent(self) -> bool:
         return not self.findings
 

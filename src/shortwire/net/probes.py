@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -73,7 +74,7 @@ class Series:
     @property
     def jitter_ms(self) -> float:
         """Mean difference of consecutive samples: a stand-in, not RFC 3550's running mean over frames."""
-        steps = [abs(b - a) for a, b in zip(self.times_ms, self.times_ms[1:], strict=False)]
+        steps = [abs(b - a) for a, b in pairwise(self.times_ms)]
         return statistics.fmean(steps) if steps else 0.0
 
     @property

@@ -1,0 +1,569 @@
+"""Checks of the agent: is it there, does it speak our language, may we override, and what costs time.
+
+Reads the agent's configuration, its quota and its live conversations. No conversation is started, so nothing is
+billed. Pages: protocols/elevenlabs.md 2, 4.1 to 4.4, 9 and 10.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from ...agent_tuning.levers import NEEDED_EVENTS, WANTED_EVENTS, Verdict, conversion_delay_ms, read_levers
+from ...agent_tuning.paths import MISSING, value_at
+from ...errors import AgentError
+from ...net.probes import tcp_series
+from ...switchboard.low_latency import plan as low_latency_plan
+from ...terms import AgentId, HangupCause
+from ..bench import Bench, CannotTell
+from ..check import Fix, Tell, check, fail, warn
+
+_CONFIG = "conversation_config."
+_OVERRIDES = "platform_settings.overrides.conversation_config_override."
+_OF_REQUEST = {
+    "prompt": "agent.prompt.prompt",
+    "first_message": "agent.first_message",
+    "language": "agent.language",
+    "voice_id": "tts.voice_id",
+}
+"""Fields of our API to what they override (elevenlabs.md 6.2)."""
+_VARIABLE = re.compile(r"\{\{\s*([A-Za-z0-9_]+)\s*\}\}")
+
+
+@check(
+    "agent.credentials",
+    "ElevenLabs knows this key",
+    "Asks for the agent with ELEVENLABS_API_KEY.",
+    fail(
+        "wrong_key",
+        "ElevenLabs refuses the key",
+        "every call ends before the agent has said a word",
+        "copy ELEVENLABS_API_KEY again from elevenlabs.io, Developers, API keys",
+    ),
+    fail(
+        "missing_permission",
+        "the key may not use agents",
+        "every call ends before the agent has said a word",
+        "give the key the permission 'ElevenAgents' (convai) at elevenlabs.io, Developers, API keys",
+    ),
+    fail(
+        "unreachable",
+        "ElevenLabs cannot be reached",
+        "every call ends before the agent has said a word",
+        "check ELEVENLABS_BASE_URL and this machine's network: {why}",
+    ),
+    fail(
+        "residency",
+        "the key belongs to another residency environment",
+        "every call ends before the agent has said a word",
+        "set ELEVENLABS_BASE_URL={url}",
+    ),
+)
+async def credentials(bench: Bench, tell: Tell) -> None:
+    try:
+        await bench.first_hand(bench.agent)
+    except AgentError as error:
+        await _say_refusal(bench, tell, error)
+        return
+    tell.ok("the key is accepted")
+
+
+async def _say_refusal(bench: Bench, tell: Tell, error: AgentError) -> None:
+    if error.cause == HangupCause.AGENT_UNREACHABLE:
+        why = error.details.partition("(")[2].rstrip(")") or error.details
+        tell.problem("unreachable", why, why=why)
+    elif error.cause == HangupCause.AGENT_UNAUTHORIZED:
+        if "missing_permissions" in error.details:
+            tell.problem("missing_permission", error.details)
+        elif host := await _where(bench):
+            fix = Fix("ELEVENLABS_BASE_URL", host, "the key and the agent are known there")
+            tell.problem("residency", f"accepted at {urlsplit(host).hostname}", url=host, fix=fix)
+        else:
+            tell.problem("wrong_key", error.details)
+    elif error.cause == HangupCause.AGENT_NOT_FOUND:
+        tell.ok("the key is accepted")
+    else:
+        tell.unknown(str(error))
+
+
+async def _where(bench: Bench) -> str:
+    """The vendor's other host at which this key knows this agent; empty: none, or not asked.
+
+    The key is shown to the vendor's own hosts only, and only when the one that is set is one of them.
+    """
+    ours = bench.settings.elevenlabs_base_url
+    if ours not in [host.url for host in bench.agent_hosts]:
+        return ""
+    others = [host.url for host in bench.agent_hosts if host.url != ours]
+    agent_id = AgentId(bench.settings.elevenlabs_agent_id)
+    found = await asyncio.gather(*(bench.platform_at(url).agent(agent_id) for url in others), return_exceptions=True)
+    return next((url for url, answer in zip(others, found, strict=True) if isinstance(answer, Mapping)), "")
+
+
+@check(
+    "agent.exists",
+    "The agent is there",
+    "Asks the host for the agent of ELEVENLABS_AGENT_ID; if it is not there, the vendor's other hosts.",
+    fail(
+        "not_found",
+        "there is no such agent in this workspace",
+        "every call ends with `agent_not_found`",
+        "set ELEVENLABS_AGENT_ID to the id on the agent's page (agent_...)",
+    ),
+    fail(
+        "elsewhere",
+        "the agent is at another host",
+        "every call ends with `agent_not_found`",
+        "set ELEVENLABS_BASE_URL={url}",
+    ),
+)
+async def exists(bench: Bench, tell: Tell) -> None:
+    try:
+        found = await bench.first_hand(bench.agent)
+    except AgentError as error:
+        if error.cause != HangupCause.AGENT_NOT_FOUND:
+            raise CannotTell(f"{error.message} (see agent.credentials)") from error
+        if host := await _where(bench):
+            fix = Fix("ELEVENLABS_BASE_URL", host, "the agent is known there")
+            tell.problem("elsewhere", f"found at {urlsplit(host).hostname}", url=host, fix=fix)
+        else:
+            tell.problem("not_found", error.details)
+        return
+    tell.ok(f"{found.get('name') or 'without a name'}")
+
+
+@check(
+    "agent.audio_in",
+    "The agent hears mu-law",
+    "Reads `asr.user_input_audio_format`, and what our conversion would add.",
+    warn(
+        "converted",
+        "the agent hears another format than the phone's",
+        "every frame is converted here: {ms} ms later",
+        "set the agent's user input audio format to mu-law 8000 Hz: `shortwire agent tune --apply`",
+    ),
+    fail(
+        "impossible",
+        "the agent hears a format that cannot be made here",
+        "calls end with a clear cause, or the agent hears noise",
+        "set the agent's user input audio format to mu-law 8000 Hz: `shortwire agent tune --apply`",
+    ),
+)
+async def audio_in(bench: Bench, tell: Tell) -> None:
+    _say_format(tell, value_at(await bench.agent(), _CONFIG + "asr.user_input_audio_format"), downlink=False)
+
+
+@check(
+    "agent.audio_out",
+    "The agent speaks mu-law",
+    "Reads `tts.agent_output_audio_format`, and what our conversion would add.",
+    warn(
+        "converted",
+        "the agent speaks another format than the phone's",
+        "all audio is converted here: {ms} ms later",
+        "set the agent's TTS output format to mu-law 8000 Hz: `shortwire agent tune --apply`",
+    ),
+    fail(
+        "impossible",
+        "the agent speaks a format that cannot be converted here",
+        "calls end with a clear cause; elsewhere callers would hear static",
+        "set the agent's TTS output format to mu-law 8000 Hz: `shortwire agent tune --apply`",
+    ),
+)
+async def audio_out(bench: Bench, tell: Tell) -> None:
+    _say_format(tell, value_at(await bench.agent(), _CONFIG + "tts.agent_output_audio_format"), downlink=True)
+
+
+def _say_format(tell: Tell, name: Any, *, downlink: bool) -> None:
+    if name is MISSING or name == "ulaw_8000":
+        tell.ok("ulaw_8000: passes untouched" if name == "ulaw_8000" else "not told; decided at the start of a call")
+        return
+    delay_ms = conversion_delay_ms(str(name), downlink=downlink)
+    if delay_ms is None:
+        tell.problem("impossible", f"{name}; needs `pip install 'shortwire[audio]'` if it is PCM")
+        return
+    effect = f"converted here: {delay_ms:.1f} ms later, and more work per call"
+    tell.problem("converted", str(name), effect=effect, values={"format": name, "delay_ms": round(delay_ms, 2)})
+
+
+@check(
+    "agent.client_events",
+    "The agent tells what the bridge needs",
+    "Reads `conversation.client_events`.",
+    fail(
+        "no_interruption",
+        "the agent does not tell of interruptions",
+        "callers cannot interrupt: the agent goes on speaking",
+        "add `interruption` to the agent's client events: `shortwire agent tune --apply`",
+    ),
+    fail(
+        "no_audio",
+        "the agent sends no audio",
+        "callers hear nothing",
+        "add `audio` to the agent's client events: `shortwire agent tune --apply`",
+    ),
+    warn(
+        "no_words",
+        "the agent does not tell what was said",
+        "no transcript, and no words to the turns",
+        "add {events} to the agent's client events: `shortwire agent tune --apply`",
+    ),
+)
+async def client_events(bench: Bench, tell: Tell) -> None:
+    events = value_at(await bench.agent(), _CONFIG + "conversation.client_events")
+    if not isinstance(events, list):
+        tell.unknown("the configuration has no list of client events")
+        return
+    for name in NEEDED_EVENTS:
+        if name not in events:
+            tell.problem(f"no_{name}", f"listed: {', '.join(map(str, events)) or 'nothing'}")
+    if missing := [name for name in WANTED_EVENTS if name not in events]:
+        tell.problem("no_words", f"missing: {', '.join(missing)}", events=", ".join(missing))
+    if tell.silent:
+        tell.ok("audio, interruption and the words of both sides")
+
+
+@check(
+    "agent.overrides",
+    "What calls override is permitted",
+    "Compares the agent's permissions with the overrides of the newest calls and of `--will-use`; LOW_LATENCY_MODE "
+    "sends only what is permitted.",
+    fail(
+        "not_permitted",
+        "calls carry an override that the agent does not permit",
+        "the agent closes the conversation at once: `Override for field ... is not allowed by config`",
+        "the agent's page, Security, Overrides: switch on {switch}; or leave {field} out of the call",
+    ),
+)
+async def overrides(bench: Bench, tell: Tell) -> None:
+    agent = await bench.agent()
+    used = {_OF_REQUEST.get(name, name) for name in bench.will_use}
+    for request in await bench.recent_requests():
+        used |= {_OF_REQUEST[name] for name in request if name in _OF_REQUEST}
+    names = {path: name for name, path in _OF_REQUEST.items()}
+    for path in sorted(used):
+        if value_at(agent, _OVERRIDES + path) is not True:
+            label = names.get(path, path)
+            tell.problem("not_permitted", f"{path} is used and not permitted", switch=path, field=label)
+    if tell.silent:
+        permitted = [path for path in _OF_REQUEST.values() if value_at(agent, _OVERRIDES + path) is True]
+        levers = low_latency_plan(agent).overrides if bench.settings.toggles.low_latency_mode else {}
+        sends = "; LOW_LATENCY_MODE sends what is permitted" if levers else ""
+        tell.ok(f"permitted: {', '.join(permitted) or 'none, and none is used'}{sends}")
+
+
+@check(
+    "agent.dynamic_variables",
+    "Every dynamic variable has a value",
+    "Finds `{{name}}` in the prompt and the first message, and looks for placeholders and for what calls carry.",
+    fail(
+        "unset",
+        "a variable has no value",
+        "the conversation is closed at its start (1008, missing_dynamic_variable); incoming calls carry none",
+        "give {names} a placeholder on the agent's page, or pass --var {first}=... with every call (then: doctor "
+        "--variables {names})",
+    ),
+)
+async def dynamic_variables(bench: Bench, tell: Tell) -> None:
+    agent = await bench.agent()
+    texts = [value_at(agent, _CONFIG + path) for path in ("agent.first_message", "agent.prompt.prompt")]
+    needed = {name for text in texts if isinstance(text, str) for name in _VARIABLE.findall(text)}
+    needed = {name for name in needed if not name.startswith("system__")}
+    placeholders = value_at(agent, _CONFIG + "agent.dynamic_variables.dynamic_variable_placeholders")
+    known = set(placeholders) if isinstance(placeholders, Mapping) else set()
+    requests = await bench.recent_requests()
+    carried = [set(request.get("dynamic_variables") or {}) for request in requests]
+    always = set.intersection(*carried) if carried else set()
+    missing = sorted(needed - known - always - bench.variables)
+    if missing:
+        listed = ",".join(missing)
+        tell.problem("unset", f"without a value: {', '.join(missing)}", names=listed, first=missing[0])
+    else:
+        tell.ok(f"{len(needed)} in use, all with values" if needed else "none is used")
+
+
+@check(
+    "agent.first_message",
+    "The agent speaks first",
+    "Reads `agent.first_message`.",
+    warn(
+        "empty",
+        "the agent has no first message",
+        "whoever picks up hears silence until he speaks",
+        "write a first message on the agent's page, or pass --first-message with every call",
+    ),
+)
+async def first_message(bench: Bench, tell: Tell) -> None:
+    text = value_at(await bench.agent(), _CONFIG + "agent.first_message")
+    if text is MISSING or (isinstance(text, str) and text.strip()) or "first_message" in bench.will_use:
+        tell.ok("there is one" if text else "every call brings one")
+    else:
+        tell.problem("empty", "it is empty")
+
+
+_COSTLY = {
+    "agent.tts_model": ("tts.model_id",),
+    "agent.llm": (
+        "agent.prompt.llm",
+        "agent.prompt.reasoning_effort",
+        "agent.prompt.thinking_budget",
+        "agent.prompt.enable_reasoning_summary",
+        "agent.prompt.rag.enabled",
+        "agent.prompt.prompt",
+    ),
+}
+
+
+@check(
+    "agent.tts_model",
+    "The voice model is a fast one",
+    "Reads `tts.model_id` and compares it with the published model times.",
+    warn(
+        "slow",
+        "the voice model is slower than the fastest",
+        "every reply starts later: {ms}",
+        "`shortwire agent tune --apply` sets {new} (a plainer voice)",
+    ),
+)
+async def tts_model(bench: Bench, tell: Tell) -> None:
+    await _say_levers(bench, tell, "agent.tts_model")
+
+
+@check(
+    "agent.llm",
+    "The language model answers quickly",
+    "Reads the model, its thinking, its retrieval and the length of its prompt.",
+    warn(
+        "slow",
+        "a setting of the language model costs time",
+        "every reply starts later; the vendor publishes no figure",
+        "`shortwire agent tune` shows the change and its price ({path})",
+    ),
+)
+async def llm(bench: Bench, tell: Tell) -> None:
+    await _say_levers(bench, tell, "agent.llm")
+
+
+async def _say_levers(bench: Bench, tell: Tell, check_id: str) -> None:
+    wanted = {_CONFIG + path for path in _COSTLY[check_id]}
+    readings = [reading for reading in read_levers(await bench.agent()) if reading.path in wanted]
+    for reading in readings:
+        if reading.verdict is not Verdict.COSTS:
+            continue
+        path = reading.path.removeprefix(_CONFIG)
+        ms = f"{reading.cost_ms[0]} to {reading.cost_ms[1]} ms" if reading.cost_ms else "the vendor publishes no figure"
+        new = reading.proposal.new if reading.proposal else "another value"
+        effect = f"every reply starts later: {ms}"
+        values = {"field": path, "value": reading.value}
+        text = f"{path} = {reading.value}: {reading.effect}"
+        tell.problem("slow", text, effect=effect, values=values, path=path, new=new, ms=ms)
+    if tell.silent:
+        seen = next((str(reading.value) for reading in readings), "not told")
+        tell.ok(f"{seen}: nothing here costs time")
+
+
+@check(
+    "agent.turn_taking",
+    "The agent takes its turn in time",
+    "Reads the turn settings that add waiting to every turn.",
+    warn(
+        "patient",
+        "the agent is set to be patient",
+        "every turn ends later; the vendor publishes no figure",
+        "set turn eagerness to Normal or Eager on the agent's page, or `shortwire agent tune --apply --only "
+        "turn.turn_eagerness`",
+    ),
+    warn(
+        "ends_on_silence",
+        "the agent ends the call after a short silence",
+        "callers who think are hung up on",
+        "set `turn.silence_end_call_timeout` to -1 or to at least 20 s on the agent's page",
+    ),
+)
+async def turn_taking(bench: Bench, tell: Tell) -> None:
+    agent = await bench.agent()
+    eagerness = value_at(agent, _CONFIG + "turn.turn_eagerness")
+    silence_s = value_at(agent, _CONFIG + "turn.silence_end_call_timeout")
+    if eagerness == "patient":
+        tell.problem("patient", "turn_eagerness is patient")
+    if isinstance(silence_s, int | float) and 0 < silence_s < 10:
+        tell.problem("ends_on_silence", f"silence_end_call_timeout is {silence_s:g} s")
+    if tell.silent:
+        tell.ok(f"turn_eagerness {eagerness if eagerness is not MISSING else 'not told'}")
+
+
+@check(
+    "agent.voice",
+    "The agent is a voice",
+    "Reads `conversation.text_only`.",
+    fail("text_only", "the agent is text only", "callers hear nothing", "switch off text only on the agent's page"),
+)
+async def voice(bench: Bench, tell: Tell) -> None:
+    if value_at(await bench.agent(), _CONFIG + "conversation.text_only") is True:
+        tell.problem("text_only", "conversation.text_only is true")
+    else:
+        tell.ok("it speaks")
+
+
+@check(
+    "agent.duration",
+    "The agent may speak as long as the call lasts",
+    "Compares `conversation.max_duration_seconds` with MAX_CALL_SECONDS.",
+    warn(
+        "shorter",
+        "the agent stops before our own limit",
+        "long calls end in the middle of a sentence",
+        "set MAX_CALL_SECONDS={seconds}, or raise the agent's maximum duration",
+    ),
+)
+async def duration(bench: Bench, tell: Tell) -> None:
+    seconds = value_at(await bench.agent(), _CONFIG + "conversation.max_duration_seconds")
+    ours = bench.settings.max_call_seconds
+    if isinstance(seconds, int) and seconds < ours:
+        fix = Fix("MAX_CALL_SECONDS", str(seconds), "as long as the agent may speak")
+        tell.problem("shorter", f"the agent ends after {seconds} s, we after {ours} s", seconds=seconds, fix=fix)
+    else:
+        tell.ok(f"the agent's limit is {seconds if seconds is not MISSING else 'not told'}, ours {ours} s")
+
+
+@check(
+    "agent.access",
+    "The agent lets us in, and not everybody",
+    "Reads the agent's authentication settings.",
+    warn(
+        "public",
+        "anybody who knows its id can talk to the agent",
+        "strangers' conversations are billed to you",
+        "switch on authentication on the agent's page, Security",
+    ),
+    fail(
+        "origin",
+        "the agent wants an Origin header from an allowlist",
+        "our conversations are refused: a server sends none",
+        "switch off `require_origin_header` on the agent's page, Security, or empty the allowlist",
+    ),
+)
+async def access(bench: Bench, tell: Tell) -> None:
+    auth = value_at(await bench.agent(), "platform_settings.auth")
+    if not isinstance(auth, Mapping):
+        tell.unknown("the configuration does not tell how the agent is protected")
+        return
+    if auth.get("require_origin_header") and auth.get("allowlist"):
+        tell.problem("origin", "require_origin_header is on, with an allowlist")
+    if auth.get("enable_auth") is False:
+        tell.problem("public", "enable_auth is off")
+    if tell.silent:
+        tell.ok("private; signed URLs open it")
+
+
+@check(
+    "agent.limits",
+    "The agent takes as many calls as come",
+    "Reads its concurrency and daily limits, and how many conversations are on.",
+    warn(
+        "few",
+        "the agent takes few conversations at once",
+        "one more caller than that is turned away",
+        "raise the agent's concurrency limit on its page, or set it to -1",
+    ),
+    fail(
+        "full",
+        "the agent has as many conversations as it may",
+        "the next caller is turned away",
+        "raise the agent's concurrency limit on its page, or set it to -1",
+    ),
+    warn(
+        "daily",
+        "the agent's daily limit is low",
+        "callers are turned away later in the day",
+        "raise the agent's daily limit on its page",
+    ),
+)
+async def limits(bench: Bench, tell: Tell) -> None:
+    limits_ = value_at(await bench.agent(), "platform_settings.call_limits")
+    limits_ = limits_ if isinstance(limits_, Mapping) else {}
+    live = await bench.platform.live_conversations(AgentId(bench.settings.elevenlabs_agent_id))
+    most, daily = limits_.get("agent_concurrency_limit", -1), limits_.get("daily_limit", 100000)
+    values = {"live": live, "concurrency": most, "daily": daily}
+    if isinstance(most, int) and most >= 0:
+        if live >= most:
+            tell.problem("full", f"{live} of {most} at this moment", values=values)
+        elif most < 3:
+            tell.problem("few", f"{most} at once", values=values)
+    if isinstance(daily, int) and daily < 100:
+        tell.problem("daily", f"{daily} a day", values=values)
+    if tell.silent:
+        tell.ok(f"{live} on now; limit {most if most != -1 else 'the plan decides'}", **values)
+
+
+@check(
+    "agent.quota",
+    "There are credits left",
+    "Reads the workspace's subscription; the key may lack the permission for that.",
+    fail(
+        "used_up",
+        "the credits are used up",
+        "calls break off some seconds after the greeting",
+        "buy credits or raise the plan at elevenlabs.io, Subscription",
+    ),
+    warn(
+        "low",
+        "few credits are left",
+        "calls break off when they are used up",
+        "buy credits or raise the plan at elevenlabs.io, Subscription",
+    ),
+)
+async def quota(bench: Bench, tell: Tell) -> None:
+    try:
+        found = await bench.platform.quota()
+    except AgentError as error:
+        raise CannotTell(f"the key may not read the subscription ({error.details or error.message})") from error
+    text = f"{found.used} of {found.limit} credits used, plan {found.tier}"
+    values = {"used": found.used, "limit": found.limit}
+    if found.used >= found.limit and not found.may_exceed:
+        tell.problem("used_up", text, values=values)
+    elif found.used > 0.9 * found.limit and not found.may_exceed:
+        tell.problem("low", text, values=values)
+    else:
+        tell.ok(text, **values)
+
+
+@check(
+    "agent.signed_url",
+    "Signed URLs come quickly",
+    "Fetches one (nothing is started by that), and measures the way to the host that it names.",
+    fail(
+        "refused",
+        "no signed URL can be had",
+        "every call ends before the agent has said a word",
+        "{why}",
+    ),
+    warn(
+        "slow",
+        "a signed URL takes long",
+        "with PREWARM=off every caller waits that much longer",
+        "keep PREWARM=tls, and put this server near the agent's host (`shortwire region`)",
+    ),
+)
+async def signed_url(bench: Bench, tell: Tell) -> None:
+    await bench.agent()
+    began = bench.clock.now_ns()
+    try:
+        url = await bench.platform.signed_url(AgentId(bench.settings.elevenlabs_agent_id))
+    except AgentError as error:
+        tell.problem("refused", str(error), why=error.details or error.message)
+        return
+    ms = (bench.clock.now_ns() - began) / 1e6
+    parts = urlsplit(url)
+    series = await tcp_series(f"{parts.scheme}://{parts.netloc}", 3, deadline_s=bench.plan.deadline_s)
+    values = {"signed_url_ms": round(ms), "socket_host": parts.hostname, "round_trip": series.as_dict()}
+    text = f"{ms:.0f} ms; its host is {series.p50_ms:.0f} ms away" if series.answered else f"{ms:.0f} ms"
+    if not series.answered:
+        tell.problem("refused", series.last_error, why=f"the socket's host {parts.hostname} cannot be reached")
+    elif ms > 1500:
+        tell.problem("slow", text, values=values)
+    else:
+        tell.ok(text, **values)
