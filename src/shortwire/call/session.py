@@ -21,7 +21,7 @@ from ..wire.closes import cause_of_close
 from ..wire.twilio import WireError
 from .downlink import Downlink
 from .options import Limits
-from .side import BARGE_IN, FROM_AGENT, FROM_PHONE, TO_AGENT, WORDS, SideLog
+from .side import BARGE_IN, FROM_AGENT, FROM_PHONE, NOTE, TO_AGENT, WORDS, SideLog
 from .uplink import AudioConverter, Send, Uplink
 
 __all__ = ["CallSession", "Converters", "Fact", "SessionOptions", "Wish"]
@@ -311,6 +311,7 @@ class CallSession:
             converted=up is not None or down is not None,
         )
         self.downlink.use(down)
+        self.side.append((now_ns, NOTE, {"early": self.uplink.early_frames}))
         self.uplink.agent_ready(send, up)
 
     # Ending

@@ -43,6 +43,8 @@ _DIAL_S = 12.0
 """How long the carrier's answer to the dial is waited for before its call is given up; longer than its deadline."""
 _UNKNOWN_S = 600.0
 """Past everything that the settler does: no call stays unknown for ever."""
+_IN_ORDER = (0, 1000, 1001, 1005)
+"""Close codes of a stream that did not break off; 0: not closed at all."""
 _RING_GRACE_S = 60.0
 """Past the ring timeout, for the carrier's own queue and a lost callback, before we ask."""
 
@@ -65,12 +67,13 @@ class LiveCall:
         self._clock = context.clock
         self._seq = 0
         self._followers: list[asyncio.Queue[CallEvent]] = []
-        self.session = CallSession(session_options(context, record))
+        options = session_options(context, record)
+        self.session = CallSession(options)
         self.phone = PhoneLeg(self.session, context.clock, self)
         self.agent = AgentLeg(self.session, context.clock, self)
         self.line = AgentLine(context, record.agent_id, self.api_time)
         self.figures = Figures(context.clock.now_ns())
-        taping = Taping(context, record, self.figures.created_ns) if context.write_tape else None
+        taping = Taping(context, record, self.figures.created_ns, options) if context.write_tape else None
         self.analyst = Analyst(self.session.side, taping.write if taping else None)
         self._analysed_ns = 0
         self._pumping = False
@@ -324,7 +327,7 @@ class LiveCall:
         """A stream that breaks off makes the carrier hang up by itself: that it has says nothing then. One that
         is closed in order, or falls silent, may have lost its `stop`."""
         if cause is HangupCause.MEDIA_LOST:
-            return self.phone.close_code != 1006
+            return self.phone.close_code in _IN_ORDER
         inbound = self.record.direction is CallDirection.INBOUND
         return cause is HangupCause.NO_ANSWER or (cause is HangupCause.MEDIA_NEVER_CAME and inbound)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import structlog
 
 from .. import __version__
+from ..call.replay import replay_options
+from ..call.session import SessionOptions
 from ..call.side import SideEntry
 from ..call.tape import TapeHeader, TapeWriter, from_side
 from ..records import CallRecord
@@ -24,11 +26,16 @@ log = structlog.get_logger(__name__)
 class Taping:
     """One call's tape; `write` is called with each batch of the side log."""
 
-    def __init__(self, context: Context, record: CallRecord, created_ns: int) -> None:
+    def __init__(self, context: Context, record: CallRecord, created_ns: int, options: SessionOptions) -> None:
         assert context.write_tape is not None
         self._append = context.write_tape
         self._call_id = record.id
-        more = {"version": __version__, "profile": record.profile.value, "direction": record.direction.value}
+        more = {
+            "version": __version__,
+            "profile": record.profile.value,
+            "direction": record.direction.value,
+            "options": replay_options(options),
+        }
         self._writer = TapeWriter(TapeHeader(record.id, created_ns, record.created_at, more))
 
     def write(self, entries: list[SideEntry]) -> None:
