@@ -81,6 +81,9 @@ class LeanSocket(WSListener):
         if frame.msg_type is _TEXT and frame.fin and self._partial is None:
             read_ns = _now_ns()
             data = frame.get_payload_as_bytes()
+            if len(data) > self._max_message:
+                self._too_big()
+                return
             try:
                 if self._message(data, read_ns):
                     self._relayed(read_ns, _now_ns())
@@ -98,6 +101,9 @@ class LeanSocket(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._transport = self._socket = None
+        sent = transport.close_handshake.sent if transport.close_handshake is not None else None
+        if sent is not None and self._close == (1006, ""):
+            self._close = (int(sent.code.value), sent.reason or "")  # picows ended it: a message it would not take
         if self._giving_up is not None:
             self._giving_up.cancel()
         self._listener.closed(*self._close)
@@ -174,6 +180,11 @@ class LeanSocket(WSListener):
             self._refuse(1007, "text that is not UTF-8")
             return False
         return True
+
+    def _too_big(self) -> None:
+        """picows has said 1009 and goes on reading: nothing of what comes now counts."""
+        self._closing, self._close = True, (1009, "message too big")
+        self._partial = bytearray()
 
     def _refuse(self, code: int, reason: str) -> None:
         self.close(code, reason)

@@ -271,8 +271,11 @@ class StockAgentDialer:
         except Exception:
             log.exception("socket.listener_failed")
             await connection.close(1011, "internal error")
-        code = connection.close_code
-        socket.ended(code if code is not None else 1006, connection.close_reason or "")
+        code, reason = connection.close_code, connection.close_reason or ""
+        sent = connection.protocol.close_sent
+        if code in (None, 1006) and sent is not None:
+            code, reason = sent.code, sent.reason  # the library ended it: a message it would not take
+        socket.ended(code if code is not None else 1006, reason)
 
 
 async def serve_phone(websocket: WebSocket, listener: SocketListener) -> None:

@@ -1,4 +1,4 @@
-"""RFC 6455 on the media socket, byte by byte, on both adapters: fragments, controls, closes, limits, half-closed peers."""
+"""RFC 6455 on the media socket, byte by byte, on both adapters: fragments, controls, closes, limits."""
 
 from __future__ import annotations
 
