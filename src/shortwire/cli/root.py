@@ -68,14 +68,20 @@ def version() -> None:
 
 
 def _register() -> None:
+    from .agent import agent_app
     from .call import call
     from .calls import calls_app
+    from .doctor import doctor
     from .offline import demo, emulate_app
+    from .region import region
     from .serve import serve
 
     app.command("serve")(serve)
     app.command("call")(call)
     app.add_typer(calls_app, name="calls")
+    app.command("doctor")(doctor)
+    app.add_typer(agent_app, name="agent")
+    app.command("region")(region)
     app.command("demo")(demo)
     app.add_typer(emulate_app, name="emulate")
 

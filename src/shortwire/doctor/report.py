@@ -1,4 +1,4 @@
-"""What was found, for a terminal, for a program, and for the page of docs. Secrets and numbers masked in all of them."""
+"""What was found, for a terminal, for a program and for the page of docs. Secrets and numbers are masked in all."""
 
 from __future__ import annotations
 
