@@ -314,7 +314,7 @@ class Conversation:
             record.approvals[message["tool_call_id"]] = message["is_approved"]
             if mind is None or not mind.approval(message, now_ns):
                 record.notes.append(f"an approval nobody waits for: {message['tool_call_id']}")
-        elif kind == "multimodal_message" and (unknown := _files(message) - self.record.files.keys()):
+        elif kind == "multimodal_message" and (unknown := messages.file_ids(message) - self.record.files.keys()):
             record.notes.append(f"refused: no such file: {min(unknown)}")
             self._refuse(1008, INVALID, now_ns)
         elif mind is None:
@@ -322,7 +322,7 @@ class Conversation:
         elif kind == "user_activity":
             mind.activity(now_ns)
         elif kind in ("user_message", "multimodal_message"):
-            mind.user_message(_written(message), now_ns)
+            mind.user_message(messages.written_text(message), now_ns)
 
     def _pong(self, event_id: int, now_ns: int) -> None:
         if (took_ms := self._pings.answered(event_id, now_ns)) is None:
@@ -386,19 +386,6 @@ class Conversation:
             self._outputs.append(Close(code, reason))
 
 
-def _written(message: Message) -> str:
-    text = message.get("text")
-    if isinstance(text, dict):  # multimodal_message wraps it
-        text = text.get("text")
-    return text if isinstance(text, str) else ""
-
-
 def _silent(output: Wire | None) -> bool:
     """Whether it happens without a word to the client."""
     return isinstance(output, Drop | Deaf)
-
-
-def _files(message: Message) -> set[str]:
-    """The ids of the files a ``multimodal_message`` names."""
-    named = [message.get("file"), *(message.get("files") or ())]
-    return {file["file_id"] for file in named if isinstance(file, dict)}

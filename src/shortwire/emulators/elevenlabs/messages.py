@@ -22,6 +22,7 @@ __all__ = [
     "client_tool_call",
     "correction",
     "encode",
+    "file_ids",
     "interruption",
     "kind_of",
     "metadata",
@@ -30,6 +31,7 @@ __all__ = [
     "text_part",
     "tool_response",
     "user_transcript",
+    "written_text",
 ]
 
 Message = dict[str, Any]
@@ -282,3 +284,17 @@ def _audio_of(message: Message) -> bytes:
         return base64.b64decode(payload, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidMessage(f"user_audio_chunk is not base64: {error}") from None
+
+
+def written_text(message: Message) -> str:
+    """The words of a ``user_message`` or ``multimodal_message``."""
+    text = message.get("text")
+    if isinstance(text, dict):  # multimodal_message wraps it
+        text = text.get("text")
+    return text if isinstance(text, str) else ""
+
+
+def file_ids(message: Message) -> set[str]:
+    """The files a ``multimodal_message`` names."""
+    named = [message.get("file"), *(message.get("files") or ())]
+    return {file["file_id"] for file in named if isinstance(file, dict)}

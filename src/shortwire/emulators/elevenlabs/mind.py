@@ -1,8 +1,7 @@
 """The agent's brain: turn taking, sans-I/O. Frames, messages and instants in; messages out.
 
-It hears by voice activity, holds a turn for over after silence in the audio that arrived, thinks for
-a drawn time, speaks, and stops when it is spoken over. It knows no socket, no JSON text and no clock.
-Vendor pages: agents API, "Client events" and "Conversation flow".
+It hears by voice activity, holds a turn for over after silence in the audio that arrived, thinks for a drawn time,
+speaks, and stops when it is spoken over. It knows no socket and no clock. Vendor page: agents, "Conversation flow".
 """
 
 from __future__ import annotations

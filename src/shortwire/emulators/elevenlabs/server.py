@@ -30,6 +30,11 @@ __all__ = ["ElevenLabsEmulator"]
 _SECRETS = frozenset({"conversation_signature"})
 
 
+async def _say_so(_: web.Request, response: web.StreamResponse) -> None:
+    """Nobody who looks at an answer shall take it for the vendor's."""
+    response.headers["Server"] = "shortwire-emulator (not ElevenLabs)"
+
+
 class ElevenLabsEmulator:
     """Start it with ``async with``, or `start` and `stop`."""
 
@@ -112,6 +117,7 @@ class ElevenLabsEmulator:
         app.router.add_routes([web.get("/v1/convai/conversation", conversation)])
         app.router.add_routes(Rest(self).routes())
         app.router.add_routes(Control(self).routes())
+        app.on_response_prepare.append(_say_so)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
         make_protocol = self._runner.server

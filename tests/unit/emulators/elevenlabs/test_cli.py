@@ -42,3 +42,17 @@ def test_a_taken_port_is_one_sentence_and_status_1(capsys):
 def test_what_cannot_be_played_is_said_and_status_2(capsys, arguments, words):
     assert run(["--port", "0", *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--host", "0.0.0.0"], "loopback only"),
+        (["--webhook", "https://example.com/hook"], "stays on this machine"),
+        (["--behaviour", "none.toml"], "none.toml"),
+        (["--client-event", "everything"], "Input should be"),
+    ],
+)
+def test_what_would_leave_this_machine_or_means_nothing_is_refused(capsys, arguments, words):
+    assert run(["--port", "0", *arguments]) == 2
+    assert words in capsys.readouterr().err
