@@ -152,7 +152,7 @@ async def test_notifications_are_readable() -> None:
     async with emulator() as twilio:
         client = sdk(twilio)
         made = await in_thread(
-            lambda: client.calls.create(to=THEIRS, from_=OURS, twiml="<Response><Gather/></Response>")
+            lambda: client.calls.create(to=THEIRS, from_=OURS, twiml="<Response><Enqueue/></Response>")
         )
         await twilio.calls[made.sid].ended()
         (note,) = await in_thread(client.calls(made.sid).notifications.list)

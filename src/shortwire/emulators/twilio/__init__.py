@@ -10,6 +10,7 @@ from .account import AccountFacts, NumberFacts
 from .call import Call
 from .config import Choices, OwnedNumber, TwilioConfig, WebhookManners
 from .control import describe
+from .faults import Faults
 from .ledger import Ledger
 from .server import TwilioEmulator
 
@@ -17,6 +18,7 @@ __all__ = [
     "AccountFacts",
     "Call",
     "Choices",
+    "Faults",
     "Ledger",
     "NumberFacts",
     "OwnedNumber",

@@ -45,10 +45,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--permit", action="append", help="prefix that may be called, repeatable (default: all)")
     parser.add_argument("--cps", type=float, default=1.0, help="calls per second, 0: no queue (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="instead of the scenario's")
+    parser.add_argument("--stats", action="store_true", help="print how late frames left, every 10 s and at the end")
     return parser
 
 
-async def _serve(config: TwilioConfig, port: int, scenario: Scenario) -> None:
+async def _serve(config: TwilioConfig, port: int, scenario: Scenario, *, stats: bool) -> None:
     async with TwilioEmulator(config, port=port) as twilio:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -90,7 +91,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     try:
-        asyncio.run(_serve(config, options.port, scenario))
+        asyncio.run(_serve(config, options.port, scenario, stats=options.stats))
     except OSError as error:
         sys.stderr.write(
             f"cannot listen on 127.0.0.1:{options.port}: {error.strerror or error}; choose another --port\n"

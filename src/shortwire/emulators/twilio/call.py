@@ -1,6 +1,7 @@
 """One call: from the queue to its end, with everything the vendor tells about it on the way (twilio.md 3.3, 4).
 
-Owns the statuses and the line. Who may ask for what is decided in `rest`; documents are played by `program`.
+Owns the statuses and the line. Who may ask for what is decided in `rest_calls`; documents are played by `program`,
+callbacks told by `telling`.
 """
 
 from __future__ import annotations
@@ -8,18 +9,22 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..scenario import PartyScript
-from . import twiml
-from .callbacks import call_status
+from . import verbs
+from .amd import AmdSettings, MachineDetection, Verdict
 from .line import Line
 from .media_stream import MediaStream, StreamRecord
-from .party import Party
+from .party import Detector, Party
 from .program import Document, Program, Source
+from .recording import Recording
+from .recordings import Recordings
 from .stamps import mint
+from .streams import Streams, tracks_of
+from .telling import Telling
 from .webhooks import WebhookSender
 
 if TYPE_CHECKING:
@@ -28,20 +33,18 @@ if TYPE_CHECKING:
 __all__ = ["FINAL", "Call", "Ending"]
 
 FINAL = {"completed", "busy", "no-answer", "failed", "canceled"}
-_EVENT_OF = {"initiated": "initiated", "ringing": "ringing", "in-progress": "answered"}
-_WARNING_CODES = {12200, 15003, 31930, 31950, 31951}
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
     status: str
     by: str
-    """party, api, document, time-limit, network, reject, application-error or emulator."""
+    """party, api, document, dial, time-limit, network, reject, application-error or emulator."""
     sip_code: int = 200
 
 
 class Call:
-    """Created queued. `run_outbound` or `run_inbound` is its whole life."""
+    """Created queued. `run_outbound`, `run_inbound` or `run_leg` is its whole life."""
 
     def __init__(
         self, exchange: Exchange, *, to: str, sender: str, direction: str, script: PartyScript, number: int
@@ -51,13 +54,19 @@ class Call:
         self.sender = sender
         self.direction = direction
         self.script = script
+        self.parent_sid: str | None = None
+        """Of a leg: the call whose `<Dial>` it belongs to."""
+        self.application_sid = ""
         self.status = "queued"
         """As REST shows it."""
+        self.exchange = exchange
         self.config = exchange.config
         self.ledger = exchange.ledger
+        self.faults = exchange.faults
         self.account_sid = exchange.config.account_sid
         self.fields: Mapping[str, Any] = {}
         """What the create request carried."""
+        self.record_events: tuple[str, ...] = ("completed",)
         self.queue_ms = 0
         self.created_s = time.time()
         self.start_s: float | None = None
@@ -65,25 +74,28 @@ class Call:
         self.updated_s = self.created_s
         self.ending: Ending | None = None
         self.line: Line | None = None
+        self.verdict: Verdict | None = None
+        """Of answering machine detection."""
         self.streams: list[StreamRecord] = []
         self.notifications: list[dict[str, Any]] = []
         self.instants_ns: dict[str, int] = {"created": time.monotonic_ns()}
         """Monotonic instant of each status."""
-        self.status_callback = ("", "POST", frozenset({"completed"}))
-        self.webhooks = WebhookSender(exchange.config, exchange.ledger, self.sid, exchange.connector)
-        self._exchange = exchange
+        self.status_callback: tuple[str, str, frozenset[str]] = ("", "POST", frozenset({"completed"}))
+        self.webhooks = WebhookSender(exchange.config, exchange.ledger, self.sid, exchange.connector, exchange.faults)
+        self.media = Streams(self)
+        self.recordings = Recordings(self)
+        self._telling = Telling(self, exchange.spawn)
         self._dice = random.Random(f"{exchange.config.seed}:{number}")  # noqa: S311
         self._time_limit_s = exchange.config.time_limit_s
         self._limit: asyncio.TimerHandle | None = None
         self._over: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._new_source: asyncio.Future[Source] = asyncio.get_running_loop().create_future()
+        self._detected: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._program = Program(self)
-        self._party: Party | None = None
-        self._sequence = 0
-        self._callback_turn = 0
-        self._callback_done: list[asyncio.Event] = []
         self.finished = asyncio.Event()
         """Ended, and all its callbacks delivered or given up."""
+        self.joinable = asyncio.Event()
+        """Of a leg: answered, and may be bridged."""
         self._ended = asyncio.Event()
 
     # --- what others may do to it -------------------------------------------------------------------------
@@ -114,7 +126,7 @@ class Call:
             raise ValueError("the call is not in progress")
         self.line.party.press(digits)
 
-    def open_stream(self, noun: twiml.Stream, stream_sid: str) -> MediaStream:
+    def open_stream(self, noun: verbs.Stream, stream_sid: str, *, bidirectional: bool) -> MediaStream:
         assert self.line is not None, "streams are opened on answered calls only"
         stream = MediaStream(
             noun,
@@ -122,27 +134,32 @@ class Call:
             call_sid=self.sid,
             config=self.config,
             line=self.line,
-            session=self._exchange.stream_session,
+            context=self.exchange.tls,
             dice=self._dice,
-            spawn=self._exchange.spawn,
             notify=self.notify,
+            faults=self.faults,
+            tracks=tracks_of(noun.track),
+            bidirectional=bidirectional,
         )
         self.streams.append(stream.record)
         return stream
 
     def notify(self, code: int, message: str, *, warning: bool = False) -> None:
         """A line in the account's log."""
-        level = "1" if warning or code in _WARNING_CODES else "0"
-        self.notifications.append(
-            {"sid": mint("NO"), "log": level, "error_code": str(code), "message_text": message, "at_s": time.time()}
-        )
-        self.ledger.add("notification", self.sid, code=code, warning=level == "1", message=message)
+        self._telling.notify(code, message, warning=warning)
 
-    def post_callback(self, url: str, method: str, params: list[tuple[str, str]]) -> None:
-        """Send in the order `WebhookManners.order` says; never waits."""
-        turn = len(self._callback_done)
-        self._callback_done.append(asyncio.Event())
-        self._exchange.spawn(self._deliver(turn, url, method, params), f"{self.sid} callback {turn}")
+    def post_callback(self, url: str, method: str, params: list[tuple[str, str]], *, kind: str) -> None:
+        self._telling.post(url, method, params, kind=kind)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self.exchange.spawn(work, name)
+
+    async def spoken(self, text: str) -> bytes:
+        """What a `<Say>` sounds like. Raises `LookupError` when this machine cannot speak."""
+        return await self.exchange.spoken(text, "agent")
+
+    def new_detector(self) -> Detector:
+        return self.exchange.new_detector()
 
     @property
     def ending_soon(self) -> bool:
@@ -159,7 +176,7 @@ class Call:
     # --- its life -----------------------------------------------------------------------------------------
 
     async def run_outbound(self, source: Source, ring_timeout_s: int) -> None:
-        party = self._exchange.prepare_party(self.script, self._dice)
+        party = self.exchange.prepare_party(self.script, self._dice)
         try:
             await self._dial(ring_timeout_s)
             if not self._over.done():
@@ -170,7 +187,7 @@ class Call:
             await self._finish()
 
     async def run_inbound(self, source: Source) -> None:
-        party = self._exchange.prepare_party(self.script, self._dice)
+        party = self.exchange.prepare_party(self.script, self._dice)
         try:
             self._move("ringing")
             self.start_s = time.time()
@@ -180,7 +197,7 @@ class Call:
                 loading.cancel()
                 return
             document = loading.result()
-            if document is not None and document.verbs and isinstance(document.verbs[0], twiml.Reject):
+            if document is not None and document.verbs and isinstance(document.verbs[0], verbs.Reject):
                 reason = document.verbs[0].reason
                 status = "busy" if reason == "busy" else self.config.choices.reject_status
                 self.end(status, "reject", 486 if reason == "busy" else 603)
@@ -190,6 +207,34 @@ class Call:
         finally:
             party.cancel()
             await self._finish()
+
+    async def run_leg(self, noun: verbs.Number, base_url: str, ring_timeout_s: int) -> None:
+        """The other side of a `<Dial>`: rings, is told the noun's document, then waits to be bridged."""
+        party = self.exchange.prepare_party(self.script, self._dice)
+        try:
+            await self._dial(ring_timeout_s)
+            if self._over.done():
+                return
+            self._answer(await party)
+            greeting = asyncio.ensure_future(self._greet_leg(noun, base_url))
+            await _first(greeting, self._over)
+            if greeting.done() and not self._over.done():
+                greeting.result()
+                self.joinable.set()
+                await self._over
+            greeting.cancel()
+        finally:
+            party.cancel()
+            await self._finish()
+
+    async def _greet_leg(self, noun: verbs.Number, base_url: str) -> None:
+        assert self.line is not None
+        if noun.send_digits:
+            await self.line.press_out(noun.send_digits)
+        if noun.url:
+            document = await self._program.load(self._program.next_source(noun.url, noun.method, base_url))
+            if document is None or await self._program.run(document) in {"hangup", "reject", "application-error"}:
+                self.end("completed", "document")
 
     async def _dial(self, ring_timeout_s: int) -> None:
         if await self._wait(self.queue_ms / 1000):
@@ -212,18 +257,54 @@ class Call:
             self.end("no-answer", "network", 487)
 
     def _answer(self, party: Party) -> None:
-        self._party = party
-        self.line = Line(party, self.hang_up)
+        self.line = Line(party, self.hang_up, self.exchange.lateness)
         self._arm_limit(self.line)
         self._move("in-progress")
+        self.recordings.answered()
+        self._detect(self.line)
+
+    def _detect(self, line: Line) -> None:
+        choices = self.config.choices
+        settings = AmdSettings.of(
+            self.fields,
+            message_end_silence_ms=choices.message_end_silence_ms,
+            timeout_in_greeting=choices.amd_timeout_in_greeting,
+        )
+        if settings is None:
+            return
+        detection = MachineDetection(settings, self.new_detector())
+
+        def listen(spoken: bytes, _: bytes) -> None:
+            if (verdict := detection.feed(spoken)) is not None:
+                line.taps.remove(listen)
+                self._detected.set_result(verdict)
+                self._tell_verdict(verdict)
+
+        line.taps.append(listen)
+
+    def _tell_verdict(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        self.ledger.add("detection", self.sid, answered_by=verdict.answered_by, duration_ms=verdict.duration_ms)
+        url = self.fields.get("AsyncAmdStatusCallback", "")
+        if self.fields.get("AsyncAmd") == "true" and url:
+            params = [("CallSid", self.sid), ("AccountSid", self.account_sid), *self._verdict_fields().items()]
+            self.post_callback(url, self.fields.get("AsyncAmdStatusCallbackMethod", "POST"), params, kind="amd")
+
+    def _verdict_fields(self) -> dict[str, str]:
+        if self.verdict is None:
+            return {}
+        return {
+            "AnsweredBy": self.verdict.answered_by,
+            "MachineDetectionDuration": str(self.verdict.duration_ms),
+        }
 
     async def _talk(self, source: Source, document: Document | None) -> None:
         """Documents one after the other, until one ends the call or somebody does."""
+        task = asyncio.ensure_future(self._play_first(source, document))
         while True:
-            task = asyncio.ensure_future(self._play(source, document))
             await _first(task, self._over, self._new_source)
-            if self._program.stream is not None and not task.done():
-                await self._program.stream.stop()
+            if not task.done():
+                await self.media.stop_all(one_way=self._over.done())
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
@@ -232,13 +313,26 @@ class Call:
                 by = {"reject": "reject", "application-error": "application-error"}.get(why, "document")
                 self.end("completed", by)
             if self._over.done():
+                await self.media.stop_all(one_way=True)
                 return
-            source, document = self._new_source.result(), None
+            source = self._new_source.result()
             self._new_source = asyncio.get_running_loop().create_future()
+            task = asyncio.ensure_future(self._play(source, None, None))
 
-    async def _play(self, source: Source, document: Document | None) -> str:
+    async def _play_first(self, source: Source, document: Document | None) -> str:
+        """Behind the digits to be pressed and the verdict that was asked to come first."""
+        assert self.line is not None
+        if digits := self.fields.get("SendDigits", ""):
+            await self.line.press_out(digits)
+        detecting = self.fields.get("MachineDetection") and not digits
+        if detecting and self.fields.get("AsyncAmd") != "true":
+            await self._detected
+            return await self._play(source, document, self._verdict_fields())
+        return await self._play(source, document, None)
+
+    async def _play(self, source: Source, document: Document | None, extra: dict[str, str] | None) -> str:
         if document is None:
-            document = await self._program.load(source)
+            document = await self._program.load(source, extra)
         return await self._program.run(document) if document is not None else "application-error"
 
     async def _finish(self) -> None:
@@ -247,6 +341,7 @@ class Call:
         self.ending = self._over.result()
         self.instants_ns["ended"] = time.monotonic_ns()
         self.end_s = time.time()
+        self.recordings.ended()
         if self.line is not None:
             self.line.stop()
         if self._limit is not None:
@@ -254,11 +349,11 @@ class Call:
         self._move(self.ending.status)
         self.ledger.add("party", self.sid, ended_by=self.ending.by, sip_code=self.ending.sip_code)
         self._ended.set()
-        self._exchange.spawn(self._settle(), f"{self.sid} last callbacks")
+        self.exchange.spawn(self._settle(), f"{self.sid} last callbacks")
 
     async def _settle(self) -> None:
-        for done in list(self._callback_done):
-            await done.wait()
+        await self.recordings.settled()
+        await self._telling.settled()
         await self.webhooks.close()
         self.finished.set()
 
@@ -289,31 +384,16 @@ class Call:
         self.updated_s = time.time()
         self.instants_ns.setdefault(status, time.monotonic_ns())
         self.ledger.add("transition", self.sid, status=status)
-        url, method, events = self.status_callback
-        wanted = bool(url) and _EVENT_OF.get(status, "completed") in events
-        sequence = self._sequence
-        if wanted or self.config.choices.sequence_counts == "all":
-            self._sequence += 1
-        if wanted:
-            self.post_callback(url, method, call_status(self, status, sequence, self.updated_s))
+        self._telling.status(status)
 
-    async def _deliver(self, turn: int, url: str, method: str, params: list[tuple[str, str]]) -> None:
-        manners = self.config.webhooks
-        try:
-            if manners.order == "sequential" and turn:
-                await self._callback_done[turn - 1].wait()
-            elif manners.order == "reversed" and turn % 2 == 0:
-                await self._wait_for_overtaker(turn + 1, manners.pair_window_s)
-            warning = await self.webhooks.tell(url, method, params)
-            if warning:
-                self.notify(15003, warning)
-        finally:
-            self._callback_done[turn].set()
+    def add_recording(self, recording: Recording) -> None:
+        self.recordings.add(recording)
 
-    async def _wait_for_overtaker(self, turn: int, window_s: float) -> None:
-        await asyncio.sleep(window_s)
-        if turn < len(self._callback_done):
-            await self._callback_done[turn].wait()
+    async def finish_recording(self, recording: Recording) -> None:
+        self.recordings.finish(recording)
+
+    def recording_url(self, recording: Recording) -> str:
+        return self.recordings.url(recording)
 
 
 async def _first(*futures: asyncio.Future[Any]) -> None:

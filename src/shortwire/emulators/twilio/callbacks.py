@@ -6,6 +6,7 @@ Pure. Order does not matter to the signature; it is kept because a receiver must
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .stamps import iso_nanos, rfc2822
@@ -25,7 +26,8 @@ _VOICE_ORDER = """
 _STATUS_ORDER = """
     Called ToState CallerCountry Direction Timestamp CallbackSource SipResponseCode CallerState ToZip SequenceNumber
     CallSid To CallerZip ToCountry CalledZip ApiVersion CalledCity CallStatus Duration From CallDuration AccountSid
-    CalledCountry CallerCity ToCity FromCountry Caller FromCity CalledState FromZip FromState
+    CalledCountry CallerCity ToCity FromCountry Caller FromCity CalledState FromZip AnsweredBy FromState
+    ParentCallSid RecordingUrl RecordingSid RecordingDuration
 """.split()  # noqa: SIM905  a list of 25 quoted words is harder to compare with a capture
 _COUNTRIES = {
     "+1": "US", "+31": "NL", "+33": "FR", "+34": "ES", "+39": "IT", "+41": "CH", "+43": "AT", "+44": "GB", "+49": "DE",
@@ -57,14 +59,18 @@ def _standard(call: Call, status: str) -> dict[str, str]:
     }
 
 
-def voice_request(call: Call, extra: dict[str, str] | None = None) -> Params:
+def voice_request(call: Call, extra: Mapping[str, str] | None = None) -> Params:
     """To `Url`, a number's VoiceUrl, and every `action`. Incoming calls: alphabetical order, as captured."""
     fields = _standard(call, call.status)
     if call.direction == "inbound":
         fields["StirVerstat"] = "TN-Validation-Passed-A"
         names = sorted(fields)
     else:
-        names = _VOICE_ORDER
+        names = list(_VOICE_ORDER)
+    for name, value in (("ApplicationSid", call.application_sid), ("ParentCallSid", call.parent_sid or "")):
+        if value:
+            fields[name] = value
+            names.append(name)
     return [(name, fields[name]) for name in names] + list((extra or {}).items())
 
 
@@ -79,6 +85,15 @@ def call_status(call: Call, status: str, sequence: int, at_s: float) -> Params:
         fields["CallDuration"] = str(seconds)
         fields["Duration"] = str(math.ceil(seconds / 60))
         fields["SipResponseCode"] = str(call.ending.sip_code)
+        recording = call.recordings.of_create
+        if recording is not None:
+            fields["RecordingUrl"] = call.recording_url(recording)
+            fields["RecordingSid"] = recording.sid
+            fields["RecordingDuration"] = str(round(recording.length_ms / 1000))
+    if call.verdict is not None:
+        fields["AnsweredBy"] = call.verdict.answered_by
+    if call.parent_sid:
+        fields["ParentCallSid"] = call.parent_sid
     return [(name, fields[name]) for name in _STATUS_ORDER if name in fields]
 
 

@@ -49,6 +49,8 @@ class WebhookManners:
     """Trust these certificates instead of the public ones (a local test CA). Self-signed ones are refused as ever."""
     order: Literal["sequential", "concurrent", "reversed"] = "sequential"
     """Status callbacks of a call: one after the other, each as it happens, or in pairs the wrong way round."""
+    time_scale: float = 1.0
+    """All time limits times this, overrides in a URL's fragment too: 0.1 makes a test of the 15 s ceiling short."""
     pair_window_s: float = 0.2
     """For "reversed": how long a callback waits for the next one to overtake it."""
 
@@ -91,9 +93,19 @@ class Choices:
     idempotency_token_always: bool = True
     """I-Twilio-Idempotency-Token on first attempts too, as captured."""
     say_ms_per_character: int = 60
-    """How long `<Say>` takes (its audio is silence)."""
+    """How long a `<Say>` is silent on a machine that cannot speak its text."""
     play_ms: int = 2000
-    """How long `<Play>` takes (its file is not fetched)."""
+    """How long a `<Play>` is silent whose file cannot be played."""
+    message_end_silence_ms: int = 3_000
+    """Silence behind a machine's greeting after which no beep is expected: `machine_end_silence`."""
+    amd_timeout_in_greeting: Literal["unknown", "machine_end_other"] = "unknown"
+    """The verdict when MachineDetectionTimeout comes while a machine still speaks."""
+    live_calls_status: int = 429
+    """HTTP status of 10004."""
+    queue_full_status: int = 400
+    """HTTP status of 22005."""
+    not_recordable_code: int = 21220
+    """Code when a recording is started or changed on a call that is not in progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +131,26 @@ class TwilioConfig:
     """From `initiated` to `ringing`."""
     time_limit_s: int = 14_400
     """Longest call without a `TimeLimit`."""
+    applications: Mapping[str, OwnedNumber] = field(default_factory=dict)
+    """TwiML applications by AP sid: what `ApplicationSid` of a create stands for."""
+    verified_numbers: tuple[str, ...] | None = None
+    """A trial account's: only these may be called (21219). None: no trial."""
+    premium_prefixes: tuple[str, ...] = ("+1900", "+1976")
+    """Refused with 21202."""
+    max_live_calls: int = 0
+    """Calls of this account that are not over; one more is refused with 10004. 0: any number."""
+    max_queue_s: int = 86_400
+    """Longest wait in the queue; a create that would wait longer is refused with 22005."""
+    max_concurrent_requests: int = 100
+    """REST requests at the same time; one more is answered 429 with 20429."""
+    recording_processing_s: float = 0.1
+    """From the end of a recording to `completed`."""
+    recordings_need_auth: bool = False
+    """The voice setting "enforce HTTP auth on media URLs"; off, as on a new account."""
+    conference_guests: Mapping[str, PartyScript] = field(default_factory=dict)
+    """By the conference's name: a party that is called into it when its first member comes."""
     dialed_leg_s: float = 1.0
-    """How long the leg of a `<Dial>` lasts."""
+    """How long the leg of a `<Dial>` lasts when `parties` has no script for its number."""
     dialed_leg_status: Literal["completed", "busy", "no-answer", "failed"] = "completed"
     webhooks: WebhookManners = field(default_factory=WebhookManners)
     choices: Choices = field(default_factory=Choices)

@@ -66,6 +66,8 @@ class Control:
             web.post("/_emulator/incoming", self._guarded(self._incoming)),
             web.post("/_emulator/calls/{sid}/hangup", self._guarded(self._hangup)),
             web.post("/_emulator/calls/{sid}/dtmf", self._guarded(self._dtmf)),
+            web.get("/_emulator/stats", self._guarded(self._stats)),
+            web.post("/_emulator/stats/reset", self._guarded(self._reset_stats)),
             web.post("/_emulator/reset", self._guarded(self._reset)),
         ]
 
@@ -126,6 +128,16 @@ class Control:
         except ValueError as error:
             raise _Bad(str(error), 409) from None
         return _json({"sid": call.sid})
+
+    async def _stats(self, request: web.Request) -> web.Response:
+        del request
+        lateness = self._exchange.lateness
+        return _json({"lateness": lateness.summary(), "histogram": lateness.histogram()})
+
+    async def _reset_stats(self, request: web.Request) -> web.Response:
+        del request
+        self._exchange.lateness.clear()
+        return _json({})
 
     async def _reset(self, request: web.Request) -> web.Response:
         del request

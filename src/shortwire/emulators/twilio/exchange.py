@@ -16,12 +16,17 @@ from typing import Any
 import aiohttp
 
 from ..scenario import PartyScript
-from .call import Call
+from .call import FINAL, Call
+from .conference import Room
 from .config import OwnedNumber, TwilioConfig
+from .faults import FaultSwitch
+from .frame_clock import Lateness
 from .ledger import Ledger
 from .party import Detector, Party
 from .program import Source
+from .recording import Recording
 from .refusals import Refusal
+from .verbs import Dial, Number
 
 __all__ = ["Exchange", "Speak"]
 
@@ -29,7 +34,6 @@ Speak = Callable[[str, str], bytes]
 """Text and voice to mu-law; may be slow, is called in a thread."""
 
 _log = logging.getLogger("shortwire.emulators.twilio")
-_MAX_QUEUE_MS = 24 * 3600 * 1000
 
 
 def _default_speak(text: str, voice: str) -> bytes:
@@ -50,7 +54,13 @@ class Exchange:
     def __init__(self, config: TwilioConfig, speak: Speak | None, detector: Callable[[], Detector] | None) -> None:
         self.config = config
         self.ledger = Ledger()
+        self.lateness = Lateness()
+        """Of every frame of every call."""
         self.calls: dict[str, Call] = {}
+        self.recordings: dict[str, Recording] = {}
+        self.faults = FaultSwitch()
+        self.base_url = ""
+        """Where this emulator answers; set when it listens."""
         self._speak = speak or _default_speak
         self._detector = detector or _default_detector
         self._voices: dict[tuple[str, str], asyncio.Future[bytes]] = {}
@@ -59,17 +69,12 @@ class Exchange:
         self._next_slot_s = 0.0
         self._created = 0
         self._web: aiohttp.TCPConnector | None = None
-        self._stream_session: aiohttp.ClientSession | None = None
+        self._rooms: dict[str, Room] = {}
+        self.tls = ssl.create_default_context(cafile=config.webhooks.ca_file)
 
     async def open(self) -> None:
-        context = ssl.create_default_context(cafile=self.config.webhooks.ca_file)
         keep_alive = self.config.webhooks.keep_alive
-        self._web = aiohttp.TCPConnector(limit=0, ssl=context, force_close=not keep_alive)
-        self._stream_session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=context, force_close=True),
-            skip_auto_headers=["Accept"],
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._web = aiohttp.TCPConnector(limit=0, ssl=self.tls, force_close=not keep_alive)
 
     async def close(self) -> None:
         await self.hang_up_all()
@@ -78,8 +83,6 @@ class Exchange:
         await asyncio.gather(*self._tasks, *self._voices.values(), return_exceptions=True)
         for call in self.calls.values():
             await call.webhooks.close()
-        if self._stream_session is not None:
-            await self._stream_session.close()
         if self._web is not None:
             await self._web.close()
 
@@ -99,17 +102,14 @@ class Exchange:
             except TimeoutError:
                 await call.webhooks.close()
         self.calls.clear()
+        self.recordings.clear()
+        self._rooms.clear()
         self.ledger.clear()
         self._next_slot_s = 0.0
 
     def connector(self) -> aiohttp.BaseConnector:
         assert self._web is not None, "the emulator is not started"
         return self._web
-
-    @property
-    def stream_session(self) -> aiohttp.ClientSession:
-        assert self._stream_session is not None, "the emulator is not started"
-        return self._stream_session
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -121,30 +121,85 @@ class Exchange:
         """While it rings: what the party will say is spoken in a thread."""
         return asyncio.get_running_loop().create_task(self._prepare_party(script, dice))
 
-    def place(self, fields: Mapping[str, str], events: Sequence[str]) -> Call:
-        """An outbound call that was checked. Raises `Refusal` when the queue is full."""
+    def place(self, fields: Mapping[str, str], events: Sequence[str], recording_events: Sequence[str] = ()) -> Call:
+        """An outbound call that was checked. Raises `Refusal` when there is no room for one more."""
+        live = sum(1 for call in self.calls.values() if call.status not in FINAL)
+        if self.config.max_live_calls and live >= self.config.max_live_calls:
+            raise Refusal.too_many_calls(self.config.choices.live_calls_status)
         queue_ms = self._take_slot()
         to = fields["To"]
         call = self._new_call(to, fields["From"], "outbound-api", self.config.parties.get(to, self.config.scenario))
         call.fields = dict(fields)
+        call.record_events = tuple(recording_events) or ("completed",)
         call.queue_ms = queue_ms
-        call.status_callback = (
-            fields.get("StatusCallback", ""),
-            fields.get("StatusCallbackMethod", "POST"),
-            frozenset(events or ("completed",)),
-        )
+        application = self.config.applications.get(fields.get("ApplicationSid", ""))
+        if application is not None:
+            # The application's own settings stand in for Url, Method, Fallback* and StatusCallback* (page 3.2).
+            call.application_sid = fields["ApplicationSid"]
+            source = _source_of(application)
+            callback: tuple[str, str] = (application.status_callback, application.status_callback_method)
+        else:
+            source = _source_in(fields)
+            callback = (fields.get("StatusCallback", ""), fields.get("StatusCallbackMethod", "POST"))
+        call.status_callback = (*callback, frozenset(events or ("completed",)))
         if "TimeLimit" in fields:
             call.set_time_limit(int(fields["TimeLimit"]))
         self._note_not_imitated(call, fields)
-        source = Source(
-            url=fields.get("Url", ""),
-            method=fields.get("Method", "POST"),
-            text=None if "Url" in fields else fields.get("Twiml", ""),
-            fallback_url=fields.get("FallbackUrl", ""),
-            fallback_method=fields.get("FallbackMethod", "POST"),
-        )
         self._live(call, call.run_outbound(source, int(fields.get("Timeout", "60"))))
         return call
+
+    def dial_leg(self, parent: Call, verb: Dial, noun: Number, base_url: str) -> Call:
+        """The other side of a `<Dial>`: a party of `parties`, or one that stays for `dialed_leg_s`."""
+        script = self.config.parties.get(noun.address)
+        status = self.config.dialed_leg_status
+        known = script or PartyScript(ring_s=0.0, outcome="answered" if status == "completed" else status)
+        leg = self._new_call(noun.address, verb.caller_id or parent.sender, "outbound-dial", known)
+        leg.parent_sid = parent.sid
+        leg.status_callback = (
+            noun.status_callback,
+            noun.status_callback_method,
+            frozenset(noun.status_callback_events),
+        )
+        self._live(leg, leg.run_leg(noun, base_url, verb.timeout_s))
+        if script is None:
+            self.spawn(self._leave_after(leg, self.config.dialed_leg_s), f"{leg.sid} hangs up")
+        return leg
+
+    def room(self, name: str) -> Room:
+        """The conference of this name, opened when it is not there."""
+        if name not in self._rooms:
+            self._rooms[name] = Room(name)
+            if name in self.config.conference_guests:
+                self.spawn(self._bring_guest(self._rooms[name]), f"guest of {name}")
+        return self._rooms[name]
+
+    def leave_room(self, room: Room) -> None:
+        """Forget it when nobody is left, or only the guest."""
+        guests = [call for call in room.calls if call.direction == "outbound-dial" and call.parent_sid is None]
+        if len(guests) == len(room.calls):
+            self._rooms.pop(room.name, None)
+            for guest in guests:
+                guest.hang_up("dial")
+
+    async def _bring_guest(self, room: Room) -> None:
+        guest = self._new_call(
+            f"client:{room.name}", "client:conference", "outbound-dial", self.config.conference_guests[room.name]
+        )
+        self._live(guest, guest.run_leg(Number(guest.to), "", 60))
+        joinable = asyncio.ensure_future(guest.joinable.wait())
+        ended = asyncio.ensure_future(guest.ended())
+        await asyncio.wait({joinable, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if joinable.done():
+            staying = asyncio.ensure_future(room.stay(guest, muted=False, starts_it=True, ends_it=False))
+            await asyncio.wait({staying, ended}, return_when=asyncio.FIRST_COMPLETED)
+            staying.cancel()
+        joinable.cancel()
+        guest.hang_up("dial")
+        await ended
+
+    async def _leave_after(self, leg: Call, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        leg.hang_up()
 
     def receive(self, to: str, sender: str, script: PartyScript | None) -> Call:
         """Somebody calls one of our numbers. Raises `ValueError` with what to change."""
@@ -177,21 +232,25 @@ class Exchange:
         now_s = time.monotonic()
         slot_s = max(now_s, self._next_slot_s)
         wait_ms = round((slot_s - now_s) * 1000)
-        if wait_ms > _MAX_QUEUE_MS:
-            raise Refusal.queue_full()
+        if wait_ms > self.config.max_queue_s * 1000:
+            raise Refusal.queue_full(self.config.choices.queue_full_status)
         self._next_slot_s = slot_s + 1 / self.config.calls_per_second
         return wait_ms
 
     def _note_not_imitated(self, call: Call, fields: Mapping[str, str]) -> None:
-        for name in ("MachineDetection", "Record", "SendDigits", "Byoc", "CallToken", "Passports"):
+        for name in ("Byoc", "CallToken", "Passports", "ClientNotificationUrl", "RecordingConfigurationId"):
             if fields.get(name, "").lower() not in {"", "false"}:
                 self.ledger.add("not_imitated", call.sid, what=f"the field {name}", value=fields[name])
 
     async def _prepare_party(self, script: PartyScript, dice: random.Random) -> Party:
-        audio = {say.text: await self._spoken(say.text, script.voice) for say in script.says if say.text}
+        audio = {say.text: await self.spoken(say.text, script.voice) for say in script.says if say.text}
         return await asyncio.to_thread(Party, script, audio, self._detector(), dice)
 
-    async def _spoken(self, text: str, voice: str) -> bytes:
+    def new_detector(self) -> Detector:
+        return self._detector()
+
+    async def spoken(self, text: str, voice: str) -> bytes:
+        """Mu-law of a text. Raises `LookupError` when this machine cannot speak it."""
         key = (text, voice)
         if key not in self._voices:
             # One for all calls that want it now; a call that ends early must not take it from the others.
@@ -207,6 +266,16 @@ class Exchange:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("mistake in the emulator: %s", task.get_name(), exc_info=error)
             self.ledger.add("emulator_error", task=task.get_name(), error=repr(error))
+
+
+def _source_in(fields: Mapping[str, str]) -> Source:
+    return Source(
+        url=fields.get("Url", ""),
+        method=fields.get("Method", "POST"),
+        text=None if "Url" in fields else fields.get("Twiml", ""),
+        fallback_url=fields.get("FallbackUrl", ""),
+        fallback_method=fields.get("FallbackMethod", "POST"),
+    )
 
 
 def _source_of(number: OwnedNumber) -> Source:

@@ -29,6 +29,9 @@ class Lateness:
     BUCKETS = 10_000
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
         self.counts = [0] * self.BUCKETS
         self.total = 0
         self.max_ns = 0

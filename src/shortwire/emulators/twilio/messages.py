@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,8 @@ CONNECTED = '{"event":"connected","protocol":"Call","version":"1.0.0"}'
 class StreamTexts:
     """Writes the messages of one stream and numbers them."""
 
-    def __init__(self, account_sid: str, call_sid: str, stream_sid: str) -> None:
+    def __init__(self, account_sid: str, call_sid: str, stream_sid: str, tracks: Sequence[str] = ("inbound",)) -> None:
+        self._tracks = list(tracks)
         self._account_sid = account_sid
         self._call_sid = call_sid
         self._stream_sid = stream_sid
@@ -38,7 +39,7 @@ class StreamTexts:
             "accountSid": self._account_sid,
             "streamSid": self._stream_sid,
             "callSid": self._call_sid,
-            "tracks": ["inbound"],
+            "tracks": self._tracks,
             "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
         }
         if parameters is not None:
@@ -47,16 +48,14 @@ class StreamTexts:
             {"event": "start", "sequenceNumber": self._next(), "start": start, "streamSid": self._stream_sid}
         )
 
-    def media(self, ulaw: bytes, timestamp_ms: int) -> str:
+    def media(self, ulaw: bytes, timestamp_ms: int, track: str = "inbound") -> str:
+        """The chunk counter runs across both tracks, as in the documentation's example."""
         self._chunk += 1
-        media = {
-            "track": "inbound",
-            "chunk": str(self._chunk),
-            "timestamp": str(timestamp_ms),
-            "payload": base64.b64encode(ulaw).decode(),
-        }
-        return _compact(
-            {"event": "media", "sequenceNumber": self._next(), "media": media, "streamSid": self._stream_sid}
+        # Written out, not dumped: this is the one message that is sent 50 times a second.
+        payload = binascii.b2a_base64(ulaw, newline=False).decode()
+        return (
+            f'{{"event":"media","sequenceNumber":"{self._next()}","media":{{"track":"{track}","chunk":"{self._chunk}",'
+            f'"timestamp":"{timestamp_ms}","payload":"{payload}"}},"streamSid":"{self._stream_sid}"}}'
         )
 
     def dtmf(self, digit: str) -> str:

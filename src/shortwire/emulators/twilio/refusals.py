@@ -67,5 +67,13 @@ class Refusal(Exception):
         return cls(21220, "Call is not in-progress. Cannot redirect.")
 
     @classmethod
-    def queue_full(cls) -> Refusal:
-        return cls(22005, "The call queue of this account holds more than 24 hours of calls.")
+    def queue_full(cls, status: int = 400) -> Refusal:
+        return cls(22005, "The call queue of this account holds more than 24 hours of calls.", status)
+
+    @classmethod
+    def too_many_calls(cls, status: int) -> Refusal:
+        return cls(10004, "Call concurrency limit exceeded", status)
+
+    @classmethod
+    def too_many_requests(cls) -> Refusal:
+        return cls(20429, "Too Many Requests", 429)

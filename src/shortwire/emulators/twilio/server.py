@@ -16,8 +16,10 @@ from .call import Call
 from .config import TwilioConfig
 from .control import Control
 from .exchange import Exchange, Speak
+from .faults import Faults
 from .ledger import Ledger
 from .party import Detector
+from .recording import Recording
 from .rest import RestApi
 
 __all__ = ["TwilioEmulator"]
@@ -77,6 +79,7 @@ class TwilioEmulator:
             await self.stop()
             raise
         self.port = self._runner.addresses[0][1]
+        self._exchange.base_url = self.base_url
 
     async def stop(self) -> None:
         """Hang up every call, then stop listening."""
@@ -88,6 +91,20 @@ class TwilioEmulator:
     def call_in(self, to: str, sender: str, script: PartyScript | None = None) -> Call:
         """A party calls one of the account's numbers. Raises `ValueError` with what to change."""
         return self._exchange.receive(to, sender, script)
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong on purpose; set it at any time."""
+        return self._exchange.faults.on
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._exchange.faults.set(faults)
+
+    @property
+    def recordings(self) -> dict[str, Recording]:
+        """By sid, oldest first."""
+        return self._exchange.recordings
 
     async def reset(self) -> None:
         """Hang up and forget everything."""

@@ -6,27 +6,34 @@ call that silently skips one would prove nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from xml.etree import ElementTree as ET
 
-__all__ = [
-    "Connect",
-    "Dial",
-    "Hangup",
-    "Pause",
-    "Play",
-    "Redirect",
-    "Reject",
-    "Say",
-    "Stream",
-    "TwimlError",
-    "Verb",
-    "parse",
-]
+from .verbs import (
+    Conference,
+    Connect,
+    Dial,
+    Gather,
+    Hangup,
+    Number,
+    Pause,
+    Play,
+    Record,
+    Redirect,
+    Reject,
+    Say,
+    Start,
+    Stop,
+    Stream,
+    Verb,
+)
+
+__all__ = ["TRACKS", "TwimlError", "check_parameter", "parse"]
 
 MAX_PARAMETER = 500
 MAX_SAY = 4096
+TRACKS = ("inbound_track", "outbound_track", "both_tracks")
 
 
 class TwimlError(ValueError):
@@ -37,82 +44,49 @@ class TwimlError(ValueError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
-    url: str
-    name: str = ""
-    track: str = "inbound_track"
-    status_callback: str = ""
-    status_callback_method: str = "POST"
-    parameters: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Connect:
-    stream: Stream
-    action: str = ""
-    method: str = "POST"
-
-
-@dataclass(frozen=True, slots=True)
-class Say:
-    text: str
-    loop: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Play:
-    url: str
-    digits: str = ""
-    loop: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    length_s: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Redirect:
-    url: str
-    method: str = "POST"
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    reason: str = "rejected"
-
-
-@dataclass(frozen=True, slots=True)
-class Hangup:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Dial:
-    number: str
-    action: str = ""
-    method: str = "POST"
-    timeout_s: int = 30
-
-
-Verb = Connect | Say | Play | Pause | Redirect | Reject | Hangup | Dial
-
 _ATTRIBUTES = {
     "Connect": {"action", "method"},
+    "Start": {"action", "method"},
+    "Stop": set(),
     "Stream": {"url", "name", "track", "statusCallback", "statusCallbackMethod", "connectorName"},
     "Parameter": {"name", "value"},
     "Say": {"voice", "language", "loop"},
     "Play": {"loop", "digits"},
     "Pause": {"length"},
+    "Gather": {
+        "input", "action", "method", "timeout", "numDigits", "finishOnKey", "speechTimeout", "actionOnEmptyResult",
+        "language", "hints", "profanityFilter", "partialResultCallback", "partialResultCallbackMethod", "bargeIn",
+        "speechModel", "enhanced", "debug", "maxSpeechTime",
+    },
+    "Record": {
+        "action", "method", "timeout", "finishOnKey", "maxLength", "playBeep", "trim", "recordingStatusCallback",
+        "recordingStatusCallbackMethod", "recordingStatusCallbackEvent", "transcribe", "transcribeCallback",
+    },
     "Redirect": {"method"},
     "Reject": {"reason"},
     "Hangup": set(),
     "Dial": {
         "action", "method", "timeout", "timeLimit", "callerId", "answerOnBridge", "hangupOnStar", "record", "trim",
-        "ringTone", "sequential", "callReason",
+        "ringTone", "sequential", "callReason", "recordingTrack", "recordingStatusCallback",
+        "recordingStatusCallbackMethod", "recordingStatusCallbackEvent",
     },
-    "Number": {"url", "method", "sendDigits", "statusCallback", "statusCallbackEvent", "statusCallbackMethod", "byoc"},
+    "Number": {
+        "url", "method", "sendDigits", "statusCallback", "statusCallbackEvent", "statusCallbackMethod", "byoc",
+        "machineDetection", "amdStatusCallback", "amdStatusCallbackMethod",
+    },
+    "Conference": {
+        "muted", "startConferenceOnEnter", "endConferenceOnExit", "beep", "waitUrl", "waitMethod", "maxParticipants",
+        "record", "trim", "coach", "region", "participantLabel", "statusCallback", "statusCallbackEvent",
+        "statusCallbackMethod", "recordingStatusCallback", "recordingStatusCallbackMethod",
+        "recordingStatusCallbackEvent", "eventCallbackUrl",
+    },
+}  # fmt: skip
+_ATTRIBUTES["Client"] = _ATTRIBUTES["Number"]
+_ATTRIBUTES["Sip"] = _ATTRIBUTES["Number"] | {"username", "password"}
+_EVENTS = {"initiated", "ringing", "answered", "completed"}
+_RECORD = {
+    "do-not-record", "record-from-answer", "record-from-ringing", "record-from-answer-dual", "record-from-ringing-dual",
+    "true", "false",
 }  # fmt: skip
 
 
@@ -133,6 +107,14 @@ def parse(document: str | bytes) -> tuple[list[Verb], list[str]]:
     return [_verb(element, warnings) for element in root], warnings
 
 
+def check_parameter(name: str, value: str) -> None:
+    """A pair for a stream's `customParameters`. Raises `TwimlError`."""
+    if not name:
+        raise TwimlError("<Parameter> needs a name")
+    if len(name) + len(value) >= MAX_PARAMETER:
+        raise TwimlError(f"<Parameter> {name!r}: name and value must be under {MAX_PARAMETER} characters")
+
+
 def _verb(element: ET.Element, warnings: list[str]) -> Verb:
     build = _BUILDERS.get(element.tag)
     if build is None:
@@ -151,11 +133,18 @@ def _no_children(element: ET.Element) -> None:
         raise TwimlError(f"<{element.tag}> must not contain <{element[0].tag}>")
 
 
-def _whole(element: ET.Element, name: str, default: int) -> int:
+def _whole(element: ET.Element, name: str, default: int, low: int = 0) -> int:
     value = element.get(name, str(default))
-    if not value.isdecimal():
-        raise TwimlError(f"{name} of <{element.tag}> must be a whole number: {value!r}")
+    if not re.fullmatch(r"\d{1,9}", value) or int(value) < low:
+        raise TwimlError(f"{name} of <{element.tag}> must be a whole number, {low} or more: {value!r}")
     return int(value)
+
+
+def _truth(element: ET.Element, name: str, default: bool) -> bool:
+    value = element.get(name, str(default)).lower()
+    if value not in {"true", "false"}:
+        raise TwimlError(f"{name} of <{element.tag}> must be true or false: {value!r}")
+    return value == "true"
 
 
 def _method(element: ET.Element, name: str = "method") -> str:
@@ -165,11 +154,31 @@ def _method(element: ET.Element, name: str = "method") -> str:
     return method
 
 
+def _only_stream(element: ET.Element) -> ET.Element:
+    if len(element) != 1 or element[0].tag != "Stream":
+        raise TwimlError(f"<{element.tag}> must contain one <Stream>; its other nouns are not played by this emulator")
+    return element[0]
+
+
 def _connect(element: ET.Element, warnings: list[str]) -> Connect:
     found = _attributes(element, warnings)
-    if len(element) != 1 or element[0].tag != "Stream":
-        raise TwimlError("<Connect> must contain one <Stream>; its other nouns are not played by this emulator")
-    return Connect(_stream(element[0], warnings), found.get("action", ""), _method(element))
+    stream = _stream(_only_stream(element), warnings)
+    if stream.track != "inbound_track":
+        raise TwimlError(f"track of a <Stream> in <Connect> must be inbound_track: {stream.track!r}", 31941)
+    return Connect(stream, found.get("action", ""), _method(element))
+
+
+def _start(element: ET.Element, warnings: list[str]) -> Start:
+    _attributes(element, warnings)
+    return Start(_stream(_only_stream(element), warnings))
+
+
+def _stop(element: ET.Element, warnings: list[str]) -> Stop:
+    noun = _only_stream(element)
+    name = _attributes(noun, warnings).get("name", "")
+    if not name:
+        raise TwimlError("<Stream> in <Stop> needs the name of the stream")
+    return Stop(name)
 
 
 def _stream(element: ET.Element, warnings: list[str]) -> Stream:
@@ -177,19 +186,15 @@ def _stream(element: ET.Element, warnings: list[str]) -> Stream:
     if not found.get("url"):
         raise TwimlError("<Stream> needs a url", 31923)
     track = found.get("track", "inbound_track")
-    if track != "inbound_track":
-        raise TwimlError(f"track of a <Stream> in <Connect> must be inbound_track: {track!r}", 31941)
+    if track not in TRACKS:
+        raise TwimlError(f"track of a <Stream> must be one of {', '.join(TRACKS)}: {track!r}", 31941)
     parameters: dict[str, str] = {}
     for child in element:
         if child.tag != "Parameter":
             raise TwimlError(f"<Stream> must not contain <{child.tag}>")
         pair = _attributes(child, warnings)
-        name, value = pair.get("name", ""), pair.get("value", "")
-        if not name:
-            raise TwimlError("<Parameter> needs a name")
-        if len(name) + len(value) >= MAX_PARAMETER:
-            raise TwimlError(f"<Parameter> {name!r}: name and value must be under {MAX_PARAMETER} characters")
-        parameters[name] = value
+        check_parameter(pair.get("name", ""), pair.get("value", ""))
+        parameters[pair["name"]] = pair.get("value", "")
     return Stream(
         url=found["url"],
         name=found.get("name", ""),
@@ -211,16 +216,67 @@ def _say(element: ET.Element, warnings: list[str]) -> Say:
 def _play(element: ET.Element, warnings: list[str]) -> Play:
     found = _attributes(element, warnings)
     _no_children(element)
-    url = (element.text or "").strip()
-    if not url and not found.get("digits"):
+    url, digits = (element.text or "").strip(), found.get("digits", "")
+    if not url and not digits:
         raise TwimlError("<Play> needs a url or digits")
-    return Play(url, found.get("digits", ""), _whole(element, "loop", 1))
+    if strangers := set(digits) - set("0123456789*#ABCDwW"):
+        raise TwimlError(f"digits of <Play>: not on a telephone's keypad: {''.join(sorted(strangers))}", 13224)
+    return Play(url, digits, _whole(element, "loop", 1))
 
 
 def _pause(element: ET.Element, warnings: list[str]) -> Pause:
     _attributes(element, warnings)
     _no_children(element)
     return Pause(_whole(element, "length", 1))
+
+
+def _gather(element: ET.Element, warnings: list[str]) -> Gather:
+    found = _attributes(element, warnings)
+    kinds = tuple(found.get("input", "dtmf").split())
+    if not kinds or set(kinds) - {"dtmf", "speech"}:
+        raise TwimlError(f"input of <Gather> must be dtmf, speech or both: {found.get('input')!r}")
+    key = found.get("finishOnKey", "#")
+    if len(key) > 1 or (key and key not in "0123456789*#"):
+        raise TwimlError(f"finishOnKey of <Gather> must be one key or empty: {key!r}")
+    prompts: list[Say | Play | Pause] = []
+    for child in element:
+        verb = _verb(child, warnings) if child.tag in {"Say", "Play", "Pause"} else None
+        if not isinstance(verb, Say | Play | Pause):
+            raise TwimlError(f"<Gather> must not contain <{child.tag}>")
+        prompts.append(verb)
+    speech_timeout = found.get("speechTimeout", "auto")
+    if speech_timeout != "auto" and not speech_timeout.isdecimal():
+        raise TwimlError(f"speechTimeout of <Gather> must be seconds or auto: {speech_timeout!r}")
+    return Gather(
+        prompts=tuple(prompts),
+        action=found.get("action", ""),
+        method=_method(element),
+        input=kinds,
+        timeout_s=_whole(element, "timeout", 5),
+        num_digits=_whole(element, "numDigits", 0),
+        finish_on_key=key,
+        speech_timeout_s=1.0 if speech_timeout == "auto" else float(speech_timeout),
+        action_on_empty_result=_truth(element, "actionOnEmptyResult", False),
+    )
+
+
+def _record(element: ET.Element, warnings: list[str]) -> Record:
+    found = _attributes(element, warnings)
+    _no_children(element)
+    trim = found.get("trim", "trim-silence")
+    if trim not in {"trim-silence", "do-not-trim"}:
+        raise TwimlError(f"trim of <Record> must be trim-silence or do-not-trim: {trim!r}")
+    return Record(
+        action=found.get("action", ""),
+        method=_method(element),
+        timeout_s=_whole(element, "timeout", 5, 1),
+        finish_on_key=found.get("finishOnKey", "1234567890*#"),
+        max_length_s=_whole(element, "maxLength", 3600, 1),
+        play_beep=_truth(element, "playBeep", True),
+        trim=trim,
+        status_callback=found.get("recordingStatusCallback", ""),
+        status_callback_method=_method(element, "recordingStatusCallbackMethod"),
+    )
 
 
 def _redirect(element: ET.Element, warnings: list[str]) -> Redirect:
@@ -244,22 +300,81 @@ def _hangup(element: ET.Element, warnings: list[str]) -> Hangup:
 
 def _dial(element: ET.Element, warnings: list[str]) -> Dial:
     found = _attributes(element, warnings)
-    number = (element.text or "").strip()
+    bare = (element.text or "").strip()
+    numbers = [Number(bare)] if bare else []
+    conference: Conference | None = None
     for child in element:
-        if child.tag != "Number":
-            raise TwimlError(f"<Dial> with <{child.tag}> is not played by this emulator; it dials a number")
-        _attributes(child, warnings)
-        number = number or (child.text or "").strip()
-    if not number:
-        raise TwimlError("<Dial> needs a number", 13224)
-    return Dial(number, found.get("action", ""), _method(element), _whole(element, "timeout", 30))
+        if child.tag in {"Number", "Client", "Sip"}:
+            numbers.append(_number(child, warnings))
+        elif child.tag == "Conference" and conference is None:
+            conference = _conference(child, warnings)
+        else:
+            raise TwimlError(f"<Dial> with <{child.tag}> is not played by this emulator")
+    if bool(numbers) == (conference is not None):
+        raise TwimlError("<Dial> needs a number, or one <Conference> and nothing else", 13224)
+    record = found.get("record", "do-not-record")
+    if record not in _RECORD:
+        raise TwimlError(f"record of <Dial> must be one of {', '.join(sorted(_RECORD))}: {record!r}")
+    return Dial(
+        numbers=tuple(numbers),
+        conference=conference,
+        action=found.get("action", ""),
+        method=_method(element),
+        timeout_s=_whole(element, "timeout", 30, 1),
+        time_limit_s=_whole(element, "timeLimit", 14_400, 1),
+        caller_id=found.get("callerId", ""),
+        hangup_on_star=_truth(element, "hangupOnStar", False),
+        record={"true": "record-from-answer", "false": "do-not-record"}.get(record, record),
+        trim=found.get("trim", "do-not-trim") == "trim-silence",
+        sequential=_truth(element, "sequential", False),
+        recording_callback=found.get("recordingStatusCallback", ""),
+        recording_callback_method=_method(element, "recordingStatusCallbackMethod"),
+    )
+
+
+def _number(element: ET.Element, warnings: list[str]) -> Number:
+    found = _attributes(element, warnings)
+    address = (element.text or "").strip()
+    if not address:
+        raise TwimlError(f"<{element.tag}> in <Dial> is empty", 13224)
+    if element.tag == "Client":
+        address = f"client:{address.removeprefix('client:')}"
+    events = tuple(found.get("statusCallbackEvent", "completed").split())
+    if set(events) - _EVENTS:
+        raise TwimlError(f"statusCallbackEvent of <{element.tag}> must be of {', '.join(sorted(_EVENTS))}")
+    return Number(
+        address,
+        url=found.get("url", ""),
+        method=_method(element),
+        send_digits=found.get("sendDigits", ""),
+        status_callback=found.get("statusCallback", ""),
+        status_callback_method=_method(element, "statusCallbackMethod"),
+        status_callback_events=events,
+    )
+
+
+def _conference(element: ET.Element, warnings: list[str]) -> Conference:
+    _attributes(element, warnings)
+    name = (element.text or "").strip()
+    if not name:
+        raise TwimlError("<Conference> needs a name", 13224)
+    return Conference(
+        name,
+        muted=_truth(element, "muted", False),
+        start_on_enter=_truth(element, "startConferenceOnEnter", True),
+        end_on_exit=_truth(element, "endConferenceOnExit", False),
+    )
 
 
 _BUILDERS: dict[str, Callable[[ET.Element, list[str]], Verb]] = {
     "Connect": _connect,
+    "Start": _start,
+    "Stop": _stop,
     "Say": _say,
     "Play": _play,
     "Pause": _pause,
+    "Gather": _gather,
+    "Record": _record,
     "Redirect": _redirect,
     "Reject": _reject,
     "Hangup": _hangup,

@@ -17,6 +17,7 @@ import aiohttp
 from yarl import URL
 
 from .config import TwilioConfig, WebhookManners
+from .faults import FaultSwitch
 from .ledger import Entry, Ledger
 from .signature import sign, signed_url
 
@@ -26,6 +27,7 @@ Params = list[tuple[str, str]]
 MAX_REDIRECTS = 10
 MAX_BODY = 1 << 20
 _KEPT_BODY = 4000
+_POLICIES = {"ct", "rt", "4xx", "5xx", "all"}
 
 
 class Unanswered(Exception):
@@ -55,7 +57,7 @@ class _Request:
     params: Params
     token: str
     spaces_as_plus: bool
-    manners: WebhookManners
+    manners: _Manners
     authorization: str = ""
 
 
@@ -63,8 +65,14 @@ class WebhookSender:
     """Sends for one call."""
 
     def __init__(
-        self, config: TwilioConfig, ledger: Ledger, call_sid: str, connector: Callable[[], aiohttp.BaseConnector]
+        self,
+        config: TwilioConfig,
+        ledger: Ledger,
+        call_sid: str,
+        connector: Callable[[], aiohttp.BaseConnector],
+        faults: FaultSwitch,
     ) -> None:
+        self._faults = faults
         self._config = config
         self._ledger = ledger
         self._call_sid = call_sid
@@ -77,7 +85,8 @@ class WebhookSender:
             self._session = None
 
     async def fetch_document(self, url: str, method: str, params: Params) -> Answer:
-        """A voice request. Raises `Unanswered` for anything but a 2xx."""
+        """A voice request, or the file of a `<Play>`. Raises `Unanswered` for anything but a 2xx."""
+        await asyncio.sleep(self._faults.on.webhook_delay_ms / 1000)
         entry = self._ledger.add("webhook", self._call_sid, url=url, method=method, params=dict(params))
         answer = await self._send(entry, url, method, params, spaces_as_plus=True)
         if not 200 <= answer.status < 300:
@@ -97,16 +106,21 @@ class WebhookSender:
 
     async def _send(self, entry: Entry, url: str, method: str, params: Params, *, spaces_as_plus: bool) -> Answer:
         entry["token"] = str(uuid.uuid4())
+        if self._faults.on.unknown_keys:
+            params = [*params, ("UnknownKey", "1")]
         began_ns = time.monotonic_ns()
-        manners = self._config.webhooks
+        total_s = self._config.webhooks.total_timeout_s
         try:
-            manners = _overridden(manners, url)
+            manners = _overridden(self._config.webhooks, url)
+            total_s = manners.total_timeout_s
             request = _Request(_no_fragment(url), method, params, entry["token"], spaces_as_plus, manners)
-            async with asyncio.timeout(manners.total_timeout_s):
+            async with asyncio.timeout(total_s):
                 answer = await self._follow(entry, request)
+                if spaces_as_plus and self._faults.on.webhook_twice:
+                    answer = await self._follow(entry, request)
         except TimeoutError:
             entry["error"] = "timeout"
-            raise Unanswered(11205, f"no answer within {manners.total_timeout_s} s", url) from None
+            raise Unanswered(11205, f"no answer within {total_s} s", url) from None
         except Unanswered as error:
             entry["error"] = f"{error.code} {error}"
             raise
@@ -141,10 +155,17 @@ class WebhookSender:
         for attempt in range(request.manners.retries + 1):
             entry["attempts"] = entry.get("attempts", 0) + 1
             try:
-                return await self._once(entry, request, first=attempt == 0)
+                found = await self._once(entry, request, first=attempt == 0)
             except Unanswered as error:
-                if not error.connecting or attempt == request.manners.retries:
+                failure = "ct" if error.connecting else "rt"
+                if not request.manners.retry_on & {failure, "all"} or attempt == request.manners.retries:
                     raise
+            else:
+                kind = {4: "4xx", 5: "5xx"}.get(found[0].status // 100)
+                challenge = found[0].status == 401 and not request.authorization
+                wanted = kind is not None and not challenge and bool(request.manners.retry_on & {kind, "all"})
+                if not wanted or attempt == request.manners.retries:
+                    return found
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _once(self, entry: Entry, request: _Request, *, first: bool) -> tuple[Answer, str | None]:
@@ -188,7 +209,7 @@ class WebhookSender:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Unanswered(11205, f"connection failed: {error!r}", request.url, connecting=True) from None
         except aiohttp.SocketTimeoutError:
-            raise TimeoutError from None
+            raise Unanswered(11205, f"no answer within {request.manners.read_timeout_s} s", request.url) from None
         except (aiohttp.ClientError, OSError) as error:
             raise Unanswered(11205, f"connection failed: {error!r}", request.url) from None
 
@@ -226,19 +247,35 @@ def _user_info(url: str) -> str:
     return aiohttp.encode_basic_auth(parts.username, parts.password or "")
 
 
-def _overridden(manners: WebhookManners, url: str) -> WebhookManners:
-    """Connection overrides in the fragment: ct, rt, tt in ms, rc retries; what is out of range is not obeyed."""
-    wanted = {name: int(value) for name, value in parse_qsl(urlsplit(url).fragment) if value.isdecimal()}
+@dataclass(frozen=True, slots=True)
+class _Manners:
+    """Time limits (s) and retries of one request."""
 
-    def seconds(name: str, low: int, high: int, default: float) -> float:
-        value = wanted.get(name, -1)
-        return value / 1000 if low <= value <= high else default
+    connect_timeout_s: float
+    read_timeout_s: float
+    total_timeout_s: float
+    retries: int
+    retry_on: frozenset[str]
 
-    retries = wanted.get("rc", manners.retries)
-    return replace(
-        manners,
-        connect_timeout_s=seconds("ct", 100, 10_000, manners.connect_timeout_s),
-        read_timeout_s=seconds("rt", 100, 15_000, manners.read_timeout_s),
-        total_timeout_s=seconds("tt", 100, 15_000, manners.total_timeout_s),
-        retries=retries if 0 <= retries <= 5 else manners.retries,
+
+def _overridden(manners: WebhookManners, url: str) -> _Manners:
+    """Overrides in the fragment: ct, rt, tt in ms, rc retries, rp what for; what is out of range is not obeyed."""
+    wanted = dict(parse_qsl(urlsplit(url).fragment))
+
+    def whole(name: str, low: int, high: int) -> int | None:
+        value = wanted.get(name, "")
+        return int(value) if value.isdecimal() and low <= int(value) <= high else None
+
+    def seconds(name: str, high: int, default: float) -> float:
+        value = whole(name, 100, high)
+        return (default if value is None else value / 1000) * manners.time_scale
+
+    retries = whole("rc", 0, 5)
+    policy = frozenset(wanted.get("rp", "ct").split(","))
+    return _Manners(
+        connect_timeout_s=seconds("ct", 10_000, manners.connect_timeout_s),
+        read_timeout_s=seconds("rt", 15_000, manners.read_timeout_s),
+        total_timeout_s=seconds("tt", 15_000, manners.total_timeout_s),
+        retries=manners.retries if retries is None else retries,
+        retry_on=policy if policy <= _POLICIES else frozenset({"ct"}),
     )

@@ -33,8 +33,10 @@ class LevelDetector:
 
 
 def speak(text: str, voice: str) -> bytes:
-    """A tone; "800" is 800 ms of it."""
+    """A tone; "800" is 800 ms of it. No other text can be spoken here."""
     del voice
+    if not text.isdecimal():
+        raise LookupError(text)
     return tone(440, int(text))
 
 

@@ -189,7 +189,7 @@ async def test_redirects_retries_and_the_fallback() -> None:
 @pytest.mark.parametrize(
     ("body", "content_type", "code"),
     [
-        ("<Response><Gather/></Response>", "text/xml", "12100"),
+        ("<Response><Enqueue/></Response>", "text/xml", "12100"),
         ("no xml", "application/xml", "12100"),
         ("{}", "application/json", "12100"),
     ],
