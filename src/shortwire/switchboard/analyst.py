@@ -10,6 +10,7 @@ import binascii
 from collections.abc import Callable
 from typing import Any
 
+from ..audio.quality import QualityMeter
 from ..audio.voice_activity import VoiceActivity
 from ..call import side
 from ..call.side import SideEntry, SideLog
@@ -30,6 +31,7 @@ class Analyst:
         self._tape = tape
         self._unwritten: tuple[int, float] | None = None
         self._answered = False
+        self.quality = QualityMeter()
         self.first_audio_ns = 0
         """When the agent's first audio was read, held or not; 0: not yet."""
 
@@ -68,6 +70,7 @@ class Analyst:
             if not dropped:
                 ms = payload_ms(payload)
                 tracker.agent_audio(now_ns, ms, event_id)
+                self.quality.downlink_audio(now_ns, ms, event_id)
                 # The pieces of one message share its instant, and when the first of them was written.
                 if self._unwritten is not None and self._unwritten[0] != now_ns:
                     self._flush_written(None)
@@ -83,6 +86,7 @@ class Analyst:
         elif kind == side.BARGE_IN:
             self._flush_written(None)
             tracker.barge_in(now_ns, value, now_ns)
+            self.quality.cleared()
         elif kind == side.WORDS:
             self._words(now_ns, *value)
 
@@ -91,7 +95,9 @@ class Analyst:
             frame = binascii.a2b_base64(payload)
         except binascii.Error:
             return
-        self.tracker.uplink_frame(now_ns, self._voice.voiced(frame))
+        voiced = self._voice.voiced(frame)
+        self.tracker.uplink_frame(now_ns, voiced)
+        self.quality.uplink_frame(now_ns, frame, voiced)
         if sent:
             self.tracker.frame_sent(now_ns)
 

@@ -114,4 +114,8 @@ class Figures:
         )
         for turn in self.turns:
             figures.add_turn(turn)
-        return {**call_summary(figures), "prewarmed": call.line.was_warm}
+        return {
+            **call_summary(figures),
+            "prewarmed": call.line.was_warm,
+            "quality": call.analyst.quality.as_dict(),
+        }
