@@ -67,7 +67,6 @@ class QualityMeter:
         self._late = 0
         self._late_most_ms = 0.0
         self._missing = 0
-        self._missing_ns = 0
         self._party, self._agent = _Loudness(), _Loudness()
         self._noise: list[float] = []
         self._event_id: int | None = None
@@ -136,11 +135,13 @@ class QualityMeter:
         if not self._delays:
             return
         least = min(self._delays)
-        if self._block_least is not None:
+        # A few frames alone may all have been late; they say nothing of the line.
+        if self._block_least is not None and len(self._delays) == _BLOCK:
             # The line took longer for a whole second: frames were left out. A drifting clock moves by far less.
             skipped = round((least - self._block_least) / (20 * NS_PER_MS))
             self._missing += max(0, skipped) if least - self._block_least > 15 * NS_PER_MS else 0
-        self._block_least = least
+        if len(self._delays) == _BLOCK or self._block_least is None:
+            self._block_least = least
         for delay in self._delays:
             late_ms = (delay - least) / NS_PER_MS
             if late_ms > LATE_MS:

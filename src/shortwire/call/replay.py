@@ -17,6 +17,7 @@ from ..errors import UsageError
 from ..terms import HangupCause
 from .options import Limits
 from .session import CallSession, SessionOptions
+from .side import SideLog
 from .tape import Kind, Record, Tape
 
 __all__ = ["Difference", "Replay", "Sent", "replay", "replay_options", "sent_then"]
@@ -71,8 +72,11 @@ def replay_options(options: SessionOptions) -> dict[str, Any]:
     return {"splice": options.splice, "open_agent_early": options.open_agent_early, "limits": limits}
 
 
-def replay(tape: Tape) -> Replay:
+def replay(tape: Tape, log: SideLog | None = None) -> Replay:
     """Feed a tape through `CallSession`. A damaged tape is replayed as far as it is sound.
+
+    Args:
+        log: takes what the session leaves in its side log, if somebody wants to make figures of it.
 
     Raises `UsageError` for a tape that does not hold what the session was told.
     """
@@ -86,6 +90,8 @@ def replay(tape: Tape) -> Replay:
     player = _Player(_session_options(tape.header.more.get("options") or {}, records))
     for index, record in enumerate(records):
         player.feed(record, records, index)
+        if log is not None:
+            log += player.session.side
     then, now = sent_then(records), player.sent
     return Replay(len(now), _differences(then, now), player.session.cause, player.converted)
 

@@ -23,7 +23,10 @@ from .view import CallReport, Part, Report, gap_parts, number, peaks, percent, s
 
 __all__ = ["render"]
 
-_STAGES = ("carrier", "connect", "uplink", "endpointing", "generation", "bridge", "playout")
+_STAGES = (
+    *("notice", "carrier", "start", "url", "connect", "upgrade", "ready"),
+    *("uplink", "endpointing", "generation", "bridge", "playout"),
+)
 
 
 def render(report: Report) -> str:
@@ -184,6 +187,7 @@ def _call(call: CallReport, element: str) -> dict[str, Any]:
         "passed": sum(1 for check in call.checks if check["passed"]),
         "audio": f"data:audio/wav;base64,{base64.b64encode(call.recording).decode()}" if call.recording else "",
         "duration_ms": drawn["duration_ms"],
+        "notes": list(call.notes),
         "lines": _lines(call),
         "setup": _fall("setup", setup) if setup else None,
         "falls": falls,

@@ -16,6 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..call.setup import SETUP_LABELS
+from .findings import setup_parts_ms
+
 __all__ = ["CallReport", "Part", "Report", "gap_parts", "number", "peaks", "percent", "setup_parts", "turn_parts"]
 
 _PEAK_MS = 5
@@ -26,7 +29,7 @@ class Part:
     """One stage of a delay."""
 
     key: str
-    """Stable name, also the colour: uplink, endpointing, generation, bridge, playout, carrier, connect."""
+    """Stable name, also the colour: uplink, endpointing, generation, bridge, playout, carrier, connect, ..."""
     label: str
     ms: float
 
@@ -53,6 +56,8 @@ class CallReport:
     """By turn index, the stages of its gap as seen from outside; they are shown instead of the call's own."""
     setup: Sequence[Part] = ()
     """From the answer to the first word, as measured outside the product."""
+    notes: Sequence[str] = ()
+    """What to know of it, a sentence each: what dominates, what to change, how it sounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,19 @@ _TURN_STAGES = (
     ("playout", "Carrier playout", "playout_ms"),
 )
 
+_SETUP_KEYS = {
+    "answer_notice_ms": "notice",
+    "stream_open_ms": "carrier",
+    "stream_start_ms": "start",
+    "signed_url_ms": "url",
+    "agent_connect_ms": "connect",
+    "agent_upgrade_ms": "upgrade",
+    "agent_ready_ms": "ready",
+    "first_audio_ms": "generation",
+    "bridge_ms": "bridge",
+    "playout_ms": "playout",
+}
+
 _WHOLE_TURN_STAGES = (("generation", "Agent", "agent_ms"), *_TURN_STAGES[2:])
 
 
@@ -129,8 +147,12 @@ def gap_parts(call: CallReport, turn: Mapping[str, Any]) -> list[Part]:
 
 
 def setup_parts(call: CallReport) -> list[Part]:
-    """The stages between the answer and the first word, in order; empty when nobody measured them."""
-    return list(call.setup)
+    """The stages between the answer and the first word, in order: those seen from outside where they are known, else
+    the call's own; empty when nobody measured them."""
+    if call.setup:
+        return list(call.setup)
+    own = setup_parts_ms(call.call.get("latencies") or {})
+    return [Part(_SETUP_KEYS.get(key, "other"), SETUP_LABELS[key], ms) for key, ms in own.items()]
 
 
 def number(value: float | None) -> str:
