@@ -30,6 +30,12 @@ def emulate_elevenlabs(context: typer.Context) -> None:
     _emulate("elevenlabs", context.args)
 
 
+@emulate_app.command("network", context_settings=_PASS_ON)
+def emulate_network(context: typer.Context) -> None:
+    """A network between two of them: delay, jitter, stalls, cuts."""
+    _emulate("network", context.args)
+
+
 def _emulate(name: str, arguments: list[str]) -> None:
     package = f"shortwire.emulators.{name}"
     # The command line of an emulator is its package's `run`, or that of `python -m` on the package.

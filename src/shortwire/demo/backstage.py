@@ -68,13 +68,13 @@ class Backstage:
             )
         )
         ways = {
-            "carrier": (self._carrier.port, network.carrier),
-            "agent": (self._agent.port, network.agent),
-            "server": (int(question["server_port"]), network.carrier),
+            "carrier": self._carrier.port,
+            "agent": self._agent.port,
+            "server": int(question["server_port"]),
         }
         ports = {}
-        for seed, (name, (port, leg)) in enumerate(ways.items(), scenario.seed):
-            relay = NetworkRelay("127.0.0.1", port, leg, seed=seed)
+        for seed, (name, port) in enumerate(ways.items(), scenario.seed):
+            relay = NetworkRelay("127.0.0.1", port, network.way(name), seed=seed, faults=scenario.faults_on(name))
             ports[name] = (await self._exits.enter_async_context(relay)).port
         return {
             "carrier_url": f"http://127.0.0.1:{ports['carrier']}",
