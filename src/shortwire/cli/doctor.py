@@ -19,7 +19,7 @@ import typer
 
 if TYPE_CHECKING:
     from ..doctor.bench import Bench, Rehearse
-    from ..doctor.check import Fix
+    from ..doctor.check import Check, Finding, Fix
     from ..settings import Settings
     from ..telemetry.redaction import Redactor
 
@@ -132,20 +132,27 @@ def _examine(bench: Bench, redactor: Redactor, only: Sequence[str], quick: bool,
             raise UsageError(f"there is no check {name}", details=f"groups: {', '.join(GROUPS)}")
     width = max(60, min(120, shutil.get_terminal_size().columns))
 
+    def progress(check: Check, found: Sequence[Finding]) -> None:
+        if bench.has_settings or not check.needs_settings:
+            say("\n".join(lines(check, found, redactor, width=width)))
+
     async def run() -> Any:
         return await examine(
             bench,
             only=only,
             quick=quick,
-            progress=lambda check, found: say("\n".join(lines(check, found, redactor, width=width))),
+            progress=progress,
         )
 
     # What the parts say to a log is of no use here; what went wrong is in the findings.
     pipe = configure_logging("error", False, [])
     try:
-        return _on_loop(run)
+        found = _on_loop(run)
     finally:
         pipe.close()
+    if not bench.has_settings:
+        say("?    everything else waits for the settings")
+    return found
 
 
 def _on_loop(run: Callable[[], Any]) -> Any:

@@ -31,6 +31,16 @@ _FAMILIES = ("SHORTWIRE", "TWILIO", "ELEVEN", "NGROK", "SERVER", "XI_", "ALLOWED
 _SECRETS = ("elevenlabs_api_key", "twilio_auth_token", "shortwire_api_key", "ngrok_authtoken")
 
 
+_WHERE = {
+    "ELEVENLABS_API_KEY": "elevenlabs.io, Developers, API keys; it begins with sk_",
+    "TWILIO_AUTH_TOKEN": "console.twilio.com, Account Info, Auth Token; 32 hex digits",
+    "TWILIO_ACCOUNT_SID": "console.twilio.com, Account Info; AC and 32 hex digits",
+    "NGROK_AUTHTOKEN": "dashboard.ngrok.com, Your Authtoken",
+    "SHORTWIRE_API_KEY": "any random text of at least 16 characters; `shortwire doctor --fix` writes one",
+}
+"""Where a value is found that cannot be shown as an example: it would be masked."""
+
+
 def _file_values(bench: Bench) -> Mapping[str, str]:
     try:
         found = dotenv_values(bench.env_file, encoding="utf-8") if bench.env_file.is_file() else {}
@@ -49,6 +59,12 @@ def _file_values(bench: Bench) -> Mapping[str, str]:
         "the server does not start",
         "write in .env: {line}",
     ),
+    fail(
+        "missing_secret",
+        "a key or token is missing or wrong",
+        "the server does not start",
+        "write {name} into .env: {where}",
+    ),
     fail("unreadable", "the settings file cannot be read", "the server does not start", "{line}"),
     needs_settings=False,
 )
@@ -63,6 +79,16 @@ async def valid(bench: Bench, tell: Tell) -> None:
     for line in lines:
         what, _, write = line.partition("; write for example ")
         name = what.split(" ", 1)[0]
+        if name in _WHERE:
+            tell.problem(
+                "missing_secret",
+                what,
+                name=name,
+                where=_WHERE[name],
+                fix=_fix_of(name, bench),
+                values={"setting": name},
+            )
+            continue
         tell.problem("wrong", what, line=write, fix=_fix_of(name, bench), values={"setting": name})
 
 
@@ -98,7 +124,7 @@ async def names(bench: Bench, tell: Tell) -> None:
         upper = name.upper()
         if upper in _OURS | _READ_BY_OTHERS or not upper.startswith(_FAMILIES):
             continue
-        near = difflib.get_close_matches(upper, _OURS, n=1, cutoff=0.72)
+        near = _near(upper)
         strangers += 1
         if near:
             tell.problem("misspelt", f"{name} is not a setting", name=name, near=near[0])
@@ -108,6 +134,15 @@ async def names(bench: Bench, tell: Tell) -> None:
             strangers -= 1
     if not strangers:
         tell.ok("every name is known")
+
+
+def _near(name: str) -> list[str]:
+    """The setting that was probably meant. What all of a family share says nothing."""
+    for family in ("SHORTWIRE_", "TWILIO_", "ELEVENLABS_"):
+        if name.startswith(family):
+            rest = {ours.removeprefix(family): ours for ours in _OURS if ours.startswith(family)}
+            return [rest[found] for found in difflib.get_close_matches(name[len(family) :], rest, n=1, cutoff=0.6)]
+    return difflib.get_close_matches(name, _OURS, n=1, cutoff=0.72)
 
 
 @check(
