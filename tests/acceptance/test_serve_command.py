@@ -61,7 +61,7 @@ async def test_a_database_of_a_newer_version(tmp_path: Path) -> None:
         server.signal(signal.SIGTERM)
         assert (await server.ended()).status == 0
         with sqlite3.connect(tmp_path / "data" / "shortwire.db") as database:
-            database.execute("update alembic_version set version_num = '9999_from_the_future'")
+            database.execute("update shortwire_schema set version_num = '9999_from_the_future'")
         database.close()
         ran = await made.run("serve")
         assert ran.status == 74
