@@ -118,7 +118,8 @@ class Playout:
             self._run_confirmed = True
             started_ns = now_ns - int((position_ms - self._run_start_ms) * _NS_PER_MS)
         if not outstanding and self.written_ms == position_ms:
-            self._plays_until_ns = now_ns
+            # Earlier than by the clock, where the carrier is ahead of it. Not later: the way back would be in it.
+            self._plays_until_ns = min(self._plays_until_ns, now_ns)
         return Confirmed(position_ms, started_ns)
 
     def cleared(self, now_ns: int) -> float:

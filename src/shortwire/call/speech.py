@@ -6,17 +6,20 @@ recordings, so that both mean the same by "the end of speech".
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from ..clock import NS_PER_MS
 from ..ulaw import FRAME_MS
 
-__all__ = ["HANGOVER_MS", "Speech", "SpeechEdges"]
+__all__ = ["HANGOVER_MS", "FrameClock", "Speech", "SpeechEdges"]
 
 HANGOVER_MS = 260
 """Pauses up to here belong to the sentence: stop sounds and commas, but not the end of a turn."""
 
 _FRAME_NS = FRAME_MS * NS_PER_MS
+_SECOND = 50
+_BROKEN_NS = 2000 * NS_PER_MS
 
 
 @dataclass(slots=True)
@@ -27,6 +30,35 @@ class Speech:
     end_ns: int
     sent_ns: int | None = None
     """When its last voiced frame went to the agent."""
+
+
+class FrameClock:
+    """When a frame ended at the carrier, plus the way to us: its arrival, with what only waited taken out.
+
+    Frames are 20 ms apart when they are spoken, and none can arrive before that: the least delayed one of the last
+    second says where all of them belong. Without this a stall of the line in the wrong moment makes the end of
+    speech late and the response gap too short: it would flatter.
+    """
+
+    __slots__ = ("_delays", "_last_ns", "_spoken_ns")
+
+    def __init__(self) -> None:
+        self._delays: deque[int] = deque(maxlen=_SECOND)
+        self._spoken_ns = 0
+        self._last_ns = 0
+
+    def place(self, read_ns: int) -> int:
+        """The instant of the next frame, which was read at `read_ns`; never later than that, never going back."""
+        self._spoken_ns += _FRAME_NS
+        self._delays.append(read_ns - self._spoken_ns)
+        placed_ns = self._spoken_ns + min(self._delays)
+        # Nothing is held back for so long: frames were left out, and the line has another delay from now on.
+        if read_ns - placed_ns > _BROKEN_NS:
+            self._delays.clear()
+            self._delays.append(read_ns - self._spoken_ns)
+            placed_ns = read_ns
+        self._last_ns = min(read_ns, max(self._last_ns, placed_ns))
+        return self._last_ns
 
 
 class SpeechEdges:

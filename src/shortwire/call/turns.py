@@ -9,7 +9,7 @@ caller hears: the delay cancels (docs/reference/measurements.md).
 from __future__ import annotations
 
 from ..clock import NS_PER_MS
-from .speech import HANGOVER_MS, Speech, SpeechEdges
+from .speech import HANGOVER_MS, FrameClock, Speech, SpeechEdges
 from .turn import SETTLE_NS, Reply, Turn, turn_of
 
 __all__ = ["Turn", "TurnTracker"]
@@ -30,6 +30,7 @@ class TurnTracker:
         self.carrier_round_trip_ms: float | None = None
         """Shortest time from audio written to its being heard, as far as we can tell: the carrier's line there and
         back, and what the carrier does meanwhile."""
+        self._frames = FrameClock()
         self._zero_ns: int | None = None
         self._uplink_ns = 0
         self._open: list[Reply] = []
@@ -52,7 +53,7 @@ class TurnTracker:
         self._uplink_ns = now_ns
         if self._zero_ns is None:
             self._zero_ns = now_ns
-        self.speech.frame(now_ns, voiced)
+        self.speech.frame(self._frames.place(now_ns), voiced)
         if self._open:
             self._settle(now_ns)
 

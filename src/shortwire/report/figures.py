@@ -22,8 +22,8 @@ HOW: dict[str, str] = {
     "Bridge": "From that audio at our agent socket to its being written to the phone socket. This part is Shortwire.",
     "Carrier playout": "From our write to the party's ear, the way to the carrier and back included.",
     "Answer to first word": "From the party's pick-up to the first agent audio heard; with an emulated phone, in "
-    "its recording. The server hears of the pick-up by a connection that has to cross the network first, and makes up for "
-    "that with the round trip that it measures.",
+    "its recording. The server hears of the pick-up over a new connection that has to cross the network first, and "
+    "makes up for that with the round trip that it measures.",
     "Barge-in to clear": "From the party's first voiced frame over the agent to our telling the carrier to stop.",
     "Barge-in to silence": "From the party's first voiced frame over the agent to silence at the party's ear, in the "
     "emulated phone's recording.",

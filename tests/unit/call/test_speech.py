@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortwire.call.speech import SpeechEdges
+from shortwire.call.speech import FrameClock, SpeechEdges
 
 MS = 1_000_000
+FRAME_NS = 20 * MS
 
 
 def fed(pattern: str, **options: int) -> list[tuple[int, int]]:
@@ -71,3 +72,38 @@ def test_edges_need_three_voiced_frames_close_together() -> None:
     assert edges.before(8 * 20 * MS) is None
     assert edges.overlapping(0, 161 * MS) == [stretch]
     assert edges.overlapping(240 * MS, 500 * MS) == []
+
+
+def test_a_stall_of_the_line_does_not_move_the_end_of_speech() -> None:
+    clock = FrameClock()
+    placed = [clock.place(45 * MS + n * FRAME_NS) for n in range(1, 101)]
+    assert placed == [45 * MS + n * FRAME_NS for n in range(1, 101)]
+    stalled_ns = 45 * MS + 110 * FRAME_NS
+    assert [clock.place(stalled_ns) for _ in range(10)] == [45 * MS + n * FRAME_NS for n in range(101, 111)]
+    assert clock.place(45 * MS + 111 * FRAME_NS) == 45 * MS + 111 * FRAME_NS
+
+
+def test_a_line_that_becomes_slower_is_believed_after_a_second() -> None:
+    clock = FrameClock()
+    for n in range(1, 101):
+        clock.place(n * FRAME_NS)
+    later = [clock.place(80 * MS + n * FRAME_NS) - n * FRAME_NS for n in range(101, 201)]
+    assert later[:49] == [0] * 49
+    assert later[49:] == [80 * MS] * 51
+
+
+def test_frames_that_were_left_out_for_long_are_no_stall() -> None:
+    clock = FrameClock()
+    clock.place(FRAME_NS)
+    assert clock.place(5_000 * MS) == 5_000 * MS
+    assert clock.place(5_000 * MS + FRAME_NS) == 5_000 * MS + FRAME_NS
+
+
+@given(st.lists(st.integers(-5, 400), min_size=1, max_size=200))
+def test_a_frame_is_never_placed_later_than_it_came_nor_before_the_last(delays: list[int]) -> None:
+    clock, read_ns, last_ns = FrameClock(), 0, 0
+    for n, delay in enumerate(delays, 1):
+        read_ns = max(read_ns, n * FRAME_NS + delay * MS)
+        placed_ns = clock.place(read_ns)
+        assert last_ns <= placed_ns <= read_ns
+        last_ns = placed_ns
