@@ -104,6 +104,8 @@ class Choices:
     """HTTP status of 10004."""
     queue_full_status: int = 400
     """HTTP status of 22005."""
+    stream_created_status: int = 200
+    """HTTP status of the answer to a started stream, as documented; 201 is possible."""
     not_recordable_code: int = 21220
     """Code when a recording is started or changed on a call that is not in progress."""
 

@@ -16,6 +16,7 @@ from aiohttp import web
 from ..scenario import ScenarioError, parse
 from .call import Call
 from .exchange import Exchange
+from .faults import FaultError, Faults
 from .fields import E164
 
 __all__ = ["Control", "describe"]
@@ -37,6 +38,10 @@ def describe(call: Call) -> dict[str, Any]:
         "instants_ns": dict(call.instants_ns),
         "notifications": list(call.notifications),
         "streams": [asdict(record) for record in call.streams],
+        "parent_sid": call.parent_sid,
+        "answered_by": call.verdict.answered_by if call.verdict else None,
+        "detection_ms": call.verdict.duration_ms if call.verdict else None,
+        "recordings": [recording.sid for recording in call.recordings.all],
         "answered_ns": None,
     }
     if line is not None:
@@ -45,6 +50,8 @@ def describe(call: Call) -> dict[str, Any]:
             "recorded_ms": len(line.spoken) / 8,
             "latest_tick_ms": line.latest_tick_ms,
             "utterances": [asdict(utterance) for utterance in line.party.utterances],
+            "sounds": list(line.party.sounds),
+            "digits_heard": list(line.party.digits_heard),
             "digits_pressed": list(line.party.digits_pressed),
             "party_hung_up_ms": line.party.hung_up_ms,
             "heard_voice_ms": [list(stretch) for stretch in line.party.heard_voice],
@@ -66,6 +73,8 @@ class Control:
             web.post("/_emulator/incoming", self._guarded(self._incoming)),
             web.post("/_emulator/calls/{sid}/hangup", self._guarded(self._hangup)),
             web.post("/_emulator/calls/{sid}/dtmf", self._guarded(self._dtmf)),
+            web.get("/_emulator/faults", self._guarded(self._get_faults)),
+            web.post("/_emulator/faults", self._guarded(self._set_faults)),
             web.get("/_emulator/stats", self._guarded(self._stats)),
             web.post("/_emulator/stats/reset", self._guarded(self._reset_stats)),
             web.post("/_emulator/reset", self._guarded(self._reset)),
@@ -128,6 +137,20 @@ class Control:
         except ValueError as error:
             raise _Bad(str(error), 409) from None
         return _json({"sid": call.sid})
+
+    async def _get_faults(self, request: web.Request) -> web.Response:
+        del request
+        return _json(asdict(self._exchange.faults.on))
+
+    async def _set_faults(self, request: web.Request) -> web.Response:
+        """Replace all faults by those in the body; ``{}`` clears them."""
+        try:
+            self._exchange.faults.set(Faults.parse(json.loads(await request.text() or "{}")))
+        except FaultError as error:
+            raise _Bad(str(error)) from None
+        except ValueError:
+            raise _Bad("the body must be JSON") from None
+        return await self._get_faults(request)
 
     async def _stats(self, request: web.Request) -> web.Response:
         del request

@@ -11,8 +11,19 @@ from urllib.parse import urlsplit
 
 from .config import TwilioConfig
 from .refusals import Refusal
+from .twiml import TRACKS, TwimlError, check_parameter
+from .verbs import Stream
 
-__all__ = ["E164", "Form", "check_create", "check_update"]
+__all__ = [
+    "E164",
+    "Form",
+    "check_create",
+    "check_recording",
+    "check_recording_update",
+    "check_stream",
+    "check_stream_update",
+    "check_update",
+]
 
 Form = Mapping[str, Sequence[str]]
 Check = Callable[[str, str], None]
@@ -34,6 +45,22 @@ def _url(name: str, value: str) -> None:
         raise Refusal.bad_url(name, value) from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0 or " " in value:
         raise Refusal.bad_url(name, value)
+
+
+def _stream_url(name: str, value: str) -> None:
+    try:
+        parts = urlsplit(value)
+        local = parts.scheme == "ws" and parts.hostname in {"127.0.0.1", "localhost", "::1"}
+        whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise Refusal.bad_url(name, value) from None
+    if not whole or not (parts.scheme == "wss" or local):
+        raise Refusal.bad_url(name, value)
+
+
+def _passports(name: str, value: str) -> None:
+    if len(value.split(",")) > 5:
+        raise Refusal.bad_field(f"{name} must not hold more than 5")
 
 
 def _callback_url(name: str, value: str) -> None:
@@ -100,7 +127,7 @@ CREATE: dict[str, Check] = {
     "CallerId": _any,
     "CallReason": _any,
     "CallToken": _any,
-    "Passports": _any,
+    "Passports": _passports,
     "Byoc": _sid("BY"),
     "SipAuthUsername": _any,
     "SipAuthPassword": _any,
@@ -122,6 +149,28 @@ CREATE: dict[str, Check] = {
     "AsyncAmdStatusCallback": _callback_url,
     "AsyncAmdStatusCallbackMethod": _METHOD,
 }
+_RECORDING_FIELDS = (
+    "RecordingChannels",
+    "RecordingTrack",
+    "RecordingStatusCallback",
+    "RecordingStatusCallbackMethod",
+    "RecordingStatusCallbackEvent",
+    "Trim",
+)
+RECORDING: dict[str, Check] = {name: CREATE[name] for name in _RECORDING_FIELDS} | {"RecordingConfigurationId": _any}
+RECORDING_UPDATE: dict[str, Check] = {
+    "Status": _one_of("in-progress", "paused", "stopped"),
+    "PauseBehavior": _one_of("silence", "skip"),
+}
+STREAM: dict[str, Check] = {
+    "Url": _stream_url,
+    "Name": _any,
+    "Track": _one_of(*TRACKS),
+    "StatusCallback": _callback_url,
+    "StatusCallbackMethod": _METHOD,
+}
+_PARAMETER = re.compile(r"Parameter([1-9]\d?)\.(Name|Value)")
+STREAM_UPDATE: dict[str, Check] = {"Status": _one_of("stopped")}
 UPDATE: dict[str, Check] = {**_SHARED, "Status": _one_of("canceled", "completed")}
 _REPEATABLE = {"StatusCallbackEvent", "RecordingStatusCallbackEvent"}
 
@@ -151,17 +200,89 @@ def check_create(form: Form, config: TwilioConfig) -> dict[str, str]:
     if not any(form.get(name, [""])[-1] for name in ("Url", "Twiml", "ApplicationSid")):
         raise Refusal.bad_field("One of Url, Twiml or ApplicationSid must be given")
     fields = _check_fields(form, CREATE, config)
-    if "ApplicationSid" in fields:
-        raise Refusal(21218, f"ApplicationSid is not valid: {fields['ApplicationSid']}")  # this account has none
-    if not E164.fullmatch(sender):
+    if "ApplicationSid" in fields and fields["ApplicationSid"] not in config.applications:
+        raise Refusal(21218, f"ApplicationSid is not valid: {fields['ApplicationSid']}")
+    _check_from(to, sender, config)
+    _check_to(to, fields, config)
+    return fields
+
+
+_SIP = re.compile(r"sips?:[^@\s]+@[^@\s]+")
+_CLIENT = re.compile(r"client:[A-Za-z0-9_.-]{1,121}")
+_MAGIC_TO: Mapping[str, Callable[[str], Refusal]] = {
+    "+15005550001": lambda number: Refusal.bad_to(21217, number),
+    "+15005550002": Refusal.unreachable,
+    "+15005550003": Refusal.not_permitted,
+    "+15005550004": Refusal.blocked,
+}
+"""The test numbers of the vendor's page "test-credentials", refused for every account here."""
+
+
+def _check_from(to: str, sender: str, config: TwilioConfig) -> None:
+    if not E164.fullmatch(to) and _CLIENT.fullmatch(sender):
+        return
+    if not E164.fullmatch(sender) or sender == "+15005550001":
         raise Refusal.bad_from(sender)
     if sender not in config.numbers:
         raise Refusal.not_owned(sender)
+
+
+def _check_to(to: str, fields: Mapping[str, str], config: TwilioConfig) -> None:
+    if _SIP.fullmatch(to) or _CLIENT.fullmatch(to):
+        if "Byoc" in fields:
+            raise Refusal.bad_field("Byoc is for calls to phone numbers only")
+        return
     if not E164.fullmatch(to):
         raise Refusal.bad_to(config.choices.invalid_to_code, to)
+    if to in _MAGIC_TO:
+        raise _MAGIC_TO[to](to)
+    if to.startswith(config.premium_prefixes):
+        raise Refusal.premium(to)
+    if config.verified_numbers is not None and to not in config.verified_numbers:
+        raise Refusal.not_verified(to)
     if config.permitted_prefixes is not None and not to.startswith(config.permitted_prefixes):
         raise Refusal.not_permitted(to)
+
+
+def check_recording(form: Form, config: TwilioConfig) -> dict[str, str]:
+    """Fields of a recording to be started on a live call. Raises `Refusal`."""
+    return _check_fields(form, RECORDING, config)
+
+
+def check_recording_update(form: Form, config: TwilioConfig) -> dict[str, str]:
+    fields = _check_fields(form, RECORDING_UPDATE, config)
+    if "Status" not in fields:
+        raise Refusal.bad_field("Status must be given: in-progress, paused or stopped")
     return fields
+
+
+def check_stream(form: Form, config: TwilioConfig) -> Stream:
+    """A one-way stream to be started. Raises `Refusal`."""
+    pairs = {name: values[-1] for name, values in form.items() if _PARAMETER.fullmatch(name)}
+    fields = _check_fields({name: values for name, values in form.items() if name not in pairs}, STREAM, config)
+    if "Url" not in fields:
+        raise Refusal.bad_field("Url must be given")
+    parameters: dict[str, str] = {}
+    for number in sorted({int(name[9:].partition(".")[0]) for name in pairs}):
+        name, value = pairs.get(f"Parameter{number}.Name", ""), pairs.get(f"Parameter{number}.Value", "")
+        try:
+            check_parameter(name, value)
+        except TwimlError as error:
+            raise Refusal.bad_field(f"Parameter{number}: {error}") from None
+        parameters[name] = value
+    return Stream(
+        url=fields["Url"],
+        name=fields.get("Name", ""),
+        track=fields.get("Track", "inbound_track"),
+        status_callback=fields.get("StatusCallback", ""),
+        status_callback_method=fields.get("StatusCallbackMethod", "POST"),
+        parameters=parameters,
+    )
+
+
+def check_stream_update(form: Form, config: TwilioConfig) -> None:
+    if "Status" not in _check_fields(form, STREAM_UPDATE, config):
+        raise Refusal.bad_field("Status must be stopped")
 
 
 def check_update(form: Form, config: TwilioConfig) -> dict[str, str]:

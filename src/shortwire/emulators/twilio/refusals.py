@@ -8,8 +8,10 @@ __all__ = ["Refusal"]
 class Refusal(Exception):
     """An HTTP answer with the vendor's error body."""
 
-    def __init__(self, code: int, message: str, status: int = 400) -> None:
+    def __init__(self, code: int, message: str, status: int = 400, *, faulty: bool = False) -> None:
         super().__init__(message)
+        self.faulty = faulty
+        """Refused on purpose, by a fault that is on."""
         self.code = code
         self.message = message
         self.status = status
@@ -63,8 +65,30 @@ class Refusal(Exception):
         )
 
     @classmethod
-    def not_in_progress(cls) -> Refusal:
-        return cls(21220, "Call is not in-progress. Cannot redirect.")
+    def not_in_progress(cls, code: int = 21220) -> Refusal:
+        return cls(code, "Call is not in-progress. Cannot redirect.")
+
+    @classmethod
+    def premium(cls, number: str) -> Refusal:
+        return cls(21202, f"{number} is a premium number: it cannot be called")
+
+    @classmethod
+    def unreachable(cls, number: str) -> Refusal:
+        return cls(21214, f"The phone number you are attempting to call, {number}, cannot be reached.")
+
+    @classmethod
+    def blocked(cls, number: str) -> Refusal:
+        return cls(21216, f"Account not allowed to call {number}")
+
+    @classmethod
+    def not_verified(cls, number: str) -> Refusal:
+        return cls(21219, f"The number {number} is unverified. Trial accounts may only make calls to verified numbers.")
+
+    @classmethod
+    def on_purpose(cls, status: int, code: int) -> Refusal:
+        usual = {401: (20003, "Authenticate"), 404: (20404, "Not found"), 429: (20429, "Too Many Requests")}
+        usual_code, message = usual.get(status, (20000 + status, "Internal Server Error"))
+        return cls(code or usual_code, message, status, faulty=True)
 
     @classmethod
     def queue_full(cls, status: int = 400) -> Refusal:

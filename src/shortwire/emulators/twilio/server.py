@@ -17,6 +17,7 @@ from .config import TwilioConfig
 from .control import Control
 from .exchange import Exchange, Speak
 from .faults import Faults
+from .frame_clock import Lateness
 from .ledger import Ledger
 from .party import Detector
 from .recording import Recording
@@ -100,6 +101,11 @@ class TwilioEmulator:
     @faults.setter
     def faults(self, faults: Faults) -> None:
         self._exchange.faults.set(faults)
+
+    @property
+    def lateness(self) -> Lateness:
+        """Of every frame of every call."""
+        return self._exchange.lateness
 
     @property
     def recordings(self) -> dict[str, Recording]:
