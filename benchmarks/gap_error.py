@@ -9,7 +9,7 @@ with hindsight (the noise of the whole call) and code of its own. Exit status 0:
 all within 40 ms). Needs the extra `emulators`.
 """
 
-# ruff: noqa: T201 - a command: its output is the result
+
 
 from __future__ import annotations
 
