@@ -13,5 +13,5 @@ fi
 if command -v uv >/dev/null 2>&1; then
     exec uv run shortwire serve --profile optimized "$@"
 fi
-echo "start-optimized: not set up yet; run 'make setup', or 'python3 -m venv .venv && .venv/bin/pip install -e .'" >&2
+echo "start-optimized: not set up yet; run 'make demo', or 'python3 -m venv .venv && .venv/bin/pip install -e .'" >&2
 exit 69

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from .network import NETWORKS, WAYS, Fault, FaultError, LegNetwork, Network
 
@@ -214,8 +214,17 @@ def parse(document: Mapping[str, Any]) -> Scenario:
     )
 
 
+SHIPPED: Final = Path(__file__).parent / "scenarios"
+
+
 def load(path: str | Path) -> Scenario:
-    """Read a scenario file. Raises `ScenarioError` with the file's name in it."""
+    """Read a scenario file, or one of the shipped ones by its bare name (`reservation`).
+
+    Raises `ScenarioError` with the file's name in it.
+    """
+    named = SHIPPED / f"{path}.toml"
+    if "/" not in str(path) and not Path(path).exists() and named.exists():
+        path = named
     try:
         return parse(tomllib.loads(Path(path).read_text(encoding="utf-8")))
     except (OSError, tomllib.TOMLDecodeError, ScenarioError) as error:

@@ -103,3 +103,10 @@ def test_a_refusal_names_the_file(tmp_path: Path) -> None:
     path.write_text("[network]\nprofile = 7\n")
     with pytest.raises(ScenarioError, match=r"broken\.toml: network: profile"):
         load(path)
+
+
+def test_a_shipped_scenario_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load("reservation").name == "reservation"
+    (tmp_path / "reservation").write_text('name = "mine"\n')
+    assert load("reservation").name == "mine"
