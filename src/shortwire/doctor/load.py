@@ -45,9 +45,9 @@ async def load_steps(steps: Sequence[int], *, total_s: float, limit_p99_ms: floa
     """More calls step by step until the p99 exceeds the limit or the time is up. Raises `OSError`."""
     found: list[LoadStep] = []
     now_ns = SystemClock.now_ns
-    ends = now_ns() + int(total_s * NS_PER_S)
-    step_s = max(0.4, total_s / (len(steps) + 1))
+    step_s = max(0.3, total_s / (len(steps) + 1))
     async with _server(lean) as url:
+        ends = now_ns() + int(total_s * NS_PER_S)
         for calls in steps:
             if now_ns() + int(step_s * NS_PER_S) > ends:
                 break
