@@ -1,12 +1,12 @@
-"""`shortwire calls list|show|hangup`: what a server knows of its calls."""
+"""`shortwire calls list|show|compare|verify|hangup`: what a server knows of its calls."""
 
 # ruff: noqa: PLR0917 - a command's parameters are its options; typer calls it by keyword
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -45,33 +45,86 @@ def list_calls(
     from rich.table import Table
     from rich.text import Text
 
+    from .show import console, when
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("id", "created", "", "number", "state", "disposition", "cause"):
         table.add_column(name, no_wrap=name in ("id", "created"))
     for call in found["calls"]:
         cause = (call["cause"] or {}).get("slug", "")
-        cells = (call["id"], _when(call["created_at"]), "in" if call["direction"] == "inbound" else "out")
+        cells = (call["id"], when(call["created_at"]), "in" if call["direction"] == "inbound" else "out")
         rest = (call["number"], call["state"], call["disposition"] or "", cause)
         table.add_row(*(Text(str(cell)) for cell in (*cells, *rest)))
-    _wide_console().print(table if found["calls"] else "no calls")
+    console(130).print(table if found["calls"] else "no calls")
     if found["next"]:
         print(f"older ones: shortwire calls list --before {found['next']}")
 
 
 @calls_app.command()
 def show(
-    call_id: CallIdArgument, reveal: Reveal = False, as_json: Json = False, url: Url = None, api_key: Key = None
+    call_id: CallIdArgument,
+    dead_air: Annotated[float, typer.Option(min=0.1, help="Silences of both that are longer are named, s.")] = 2.0,
+    reveal: Reveal = False,
+    as_json: Json = False,
+    url: Url = None,
+    api_key: Key = None,
 ) -> None:
-    """Show one call: who said what, why it ended and what to change, how long each turn took."""
-    from .client import connect
-
-    call = connect(url, api_key).get(f"/v1/calls/{quote(call_id, safe='')}?reveal={str(reveal).lower()}")
+    """Show one call: who said what when, where each turn's time went, why it ended and what to change."""
+    call = fetch(call_id, url, api_key, reveal=reveal)
     if as_json:
         print(json.dumps(call))
         return
-    _print_facts(call)
-    _print_conversation(call["turns"])
-    _print_turns(call["turns"], call["latencies"])
+    from .show import print_call, print_facts
+
+    print_facts(call)
+    print_call(call, dead_air_ms=1000 * dead_air, verdict=_verdict(call))
+
+
+@calls_app.command()
+def compare(
+    old: Annotated[str, typer.Argument(help="A call's id, the one compared with.")],
+    new: Annotated[str, typer.Argument(help="Another one.")],
+    as_json: Json = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Compare two calls figure by figure, what got slower most first."""
+    from ..report.many import aggregate, changes
+
+    first, second = (aggregate([fetch(call_id, url, api_key)]) for call_id in (old, new))
+    rows = changes(first, second)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    from ..report.waterfall import change_table
+    from .show import console
+
+    console().print(change_table(rows, ("first", "second")) if rows else "neither call holds a figure")
+
+
+@calls_app.command()
+def verify(
+    call_id: CallIdArgument,
+    recording: Annotated[
+        Path | None, typer.Option(help="A dual-channel WAV of the call instead of the carrier's.", exists=True)
+    ] = None,
+    tolerance: Annotated[float, typer.Option(min=1, help="How far a gap may be off, ms.")] = 40.0,
+    as_json: Json = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Check our response gaps against the carrier's own recording; exit status 1 if one is off."""
+    from .verify import carrier_recording, print_check, verify_gaps
+
+    call = fetch(call_id, url, api_key)
+    wav = recording.read_bytes() if recording is not None else carrier_recording(call)
+    found = verify_gaps(call, wav, tolerance_ms=tolerance)
+    if as_json:
+        print(json.dumps(found))
+    else:
+        print_check(found)
+    if not found["agree"]:
+        raise typer.Exit(1)
 
 
 @calls_app.command()
@@ -83,79 +136,19 @@ def hangup(call_id: CallIdArgument, as_json: Json = False, url: Url = None, api_
     print(json.dumps(call) if as_json else f"{call['id']}: {call['state']}")
 
 
-def _wide_console() -> Any:
-    """Rather a line that the terminal wraps than an id that nobody can copy."""
-    from rich.console import Console
+def fetch(call_id: str, url: str | None, api_key: str | None, *, reveal: bool = False) -> dict[str, Any]:
+    """One call of the server."""
+    from .client import connect
 
-    return Console(highlight=False, markup=False, width=max(Console().width, 130))
-
-
-def _when(seconds: float | None) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""
-
-
-def _print_facts(call: Mapping[str, Any]) -> None:
-    from .live import clean
-
-    verb = "from" if call["direction"] == "inbound" else "to"
-    print(f"{call['id']}  {call['direction']} call {verb} {clean(call['number'])}  ({call['profile']})")
-    disposition = f", {call['disposition']}" if call["disposition"] else ""
-    print(f"  state     {call['state']}{disposition}")
-    if cause := call["cause"]:
-        print(f"  cause     {cause['slug']}: {clean(cause['meaning'])}")
-        # A fault in the configuration is the one that whoever reads this can mend.
-        label = "to change" if cause["fault"] == "config" else "detail"
-        if cause["detail"]:
-            print(f"  {label:<9} {clean(cause['detail'])}")
-        if cause["fault"] not in ("none", "config"):
-            print(f"  fault     {cause['fault']}")
-    instants = ("created", "dialed", "ringing", "answered", "connected", "ended")
-    known = [(name, call[f"{name}_at"]) for name in instants if call[f"{name}_at"] is not None]
-    start = known[0][1]
-    print(f"  began     {_when(start)}")
-    print("  then      " + ", ".join(f"{name} +{at - start:.2f} s" for name, at in known[1:]))
-    for name in ("agent_id", "conversation_id", "call_sid"):
-        if call[name]:
-            print(f"  {name.replace('_', ' '):<9} {call[name]}")
+    call: dict[str, Any] = connect(url, api_key).get(
+        f"/v1/calls/{quote(call_id, safe='')}?reveal={str(reveal).lower()}"
+    )
+    return call
 
 
-def _print_conversation(turns: list[Mapping[str, Any]]) -> None:
-    from .live import clean
+def _verdict(call: Mapping[str, Any]) -> str:
+    if not (quality := (call.get("latencies") or {}).get("quality")):
+        return ""
+    from ..audio.quality import verdict
 
-    if any(turn.get("party") or turn.get("agent") for turn in turns):
-        print("\nconversation")
-    for turn in turns:
-        if turn.get("party"):
-            print(f"  party:  {clean(turn['party'])}")
-        if turn.get("agent"):
-            cut = "  (interrupted)" if turn.get("interrupted") else ""
-            print(f"  agent:  {clean(turn['agent'])}{cut}")
-
-
-def _print_turns(turns: list[Mapping[str, Any]], latencies: Mapping[str, Any]) -> None:
-    from .live import line_of
-
-    if not turns:
-        return
-    from rich.table import Table
-
-    columns = {
-        "response_gap_ms": "response gap",
-        "endpointing_ms": "end-pointing",
-        "generation_ms": "generation",
-        "bridge_ms": "bridge",
-        "playout_ms": "playout",
-        "stop_ms": "barge-in stop",
-    }
-    table = Table(title="\nturns (ms)", title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("turn")
-    table.add_column("kind")
-    for name in columns.values():
-        table.add_column(name, justify="right")
-    for turn in turns:
-        figures = (turn.get(name) for name in columns)
-        cells = (f"{figure:.0f}" if isinstance(figure, (int, float)) else "-" for figure in figures)
-        table.add_row(str(turn.get("index", "")), str(turn.get("kind", "")), *cells)
-    _wide_console().print(table)
-    if summary := line_of({"kind": "call.summary", "data": latencies}, ""):
-        print(summary)
+    return verdict(quality)

@@ -72,13 +72,19 @@ def _register() -> None:
     from .call import call
     from .calls import calls_app
     from .doctor import doctor
+    from .gate import gate
     from .offline import demo, emulate_app
     from .region import region
+    from .report import report
     from .serve import serve
+    from .tape import tape_app
 
     app.command("serve")(serve)
     app.command("call")(call)
     app.add_typer(calls_app, name="calls")
+    app.command("report")(report)
+    app.add_typer(tape_app, name="tape")
+    app.command("gate")(gate)
     app.command("doctor")(doctor)
     app.add_typer(agent_app, name="agent")
     app.command("region")(region)

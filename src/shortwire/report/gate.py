@@ -69,8 +69,8 @@ def compare(
     """Headline figures that got slower. A figure that only one side has is not compared.
 
     Args:
-        tolerance_ms: how much slower a median may become (microseconds for a figure that is in them: a tenth
-            of a millisecond for each 20).
+        tolerance_ms: how much slower a median may become; the bridge delay, which is counted in microseconds and
+            which nobody hears before it is milliseconds, a twentieth of it.
         tolerance_percent: the same, of the old median; the larger of the two counts.
         chance: how likely a difference by chance may be to count as one.
     """
@@ -80,7 +80,7 @@ def compare(
         if not before or not after:
             continue
         a, b = median(before), median(after)
-        least = tolerance_ms * 5 if name.endswith("_us") else tolerance_ms
+        least = tolerance_ms * 50 if name.endswith("_us") else tolerance_ms
         if b - a <= max(least, a * tolerance_percent / 100):
             continue
         likely = _by_chance(before, after)

@@ -13,7 +13,7 @@ from typing import Any
 from ..call.summary import DEAD_AIR_MS, distribution
 from .findings import GAP_PARTS, dead_air, gap_parts_ms, setup_parts_ms
 
-__all__ = ["aggregate", "by_agent", "by_day", "changes", "measurements"]
+__all__ = ["aggregate", "by_agent", "by_day", "changes", "label_of", "measurements"]
 
 
 def measurements(calls: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
@@ -81,7 +81,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any], percentile: str = "p
         rows.append(
             {
                 "name": name,
-                "label": _label(name),
+                "label": label_of(name),
                 "unit": "µs" if name.endswith("_us") else "ms",
                 "old": a,
                 "new": b,
@@ -92,7 +92,8 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any], percentile: str = "p
     return sorted(rows, key=lambda row: -(row["difference"] if row["difference"] is not None else float("-inf")))
 
 
-def _label(name: str) -> str:
+def label_of(name: str) -> str:
+    """A figure's name for people."""
     from ..call.setup import SETUP_LABELS
 
     group, _, part = name.rpartition(".")

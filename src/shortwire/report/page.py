@@ -21,7 +21,7 @@ from markupsafe import Markup
 from .figures import HOW, side_by_side
 from .view import CallReport, Part, Report, gap_parts, number, peaks, percent, setup_parts
 
-__all__ = ["render"]
+__all__ = ["asset", "render"]
 
 _STAGES = (
     *("notice", "carrier", "start", "url", "connect", "upgrade", "ready"),
@@ -33,7 +33,7 @@ def render(report: Report) -> str:
     """The page. Raises `ValueError` when a recording is not a 16-bit WAV."""
     figures = list(report.figures) or side_by_side({call.profile: call.call for call in report.calls})
     calls = [_call(call, f"call-{number}") for number, call in enumerate(report.calls, 1)]
-    script = _asset("page.js")
+    script = asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _template().render(
         title=report.title,
@@ -46,7 +46,7 @@ def render(report: Report) -> str:
         widest_setup=max((call["setup"]["ms"] for call in calls if call["setup"]), default=1) or 1,
         how=list(HOW.items()),
         footer="Made by Shortwire. This page needs no network and sends nothing anywhere.",
-        css=Markup(_asset("page.css")),  # noqa: S704 - our own file
+        css=Markup(asset("page.css")),  # noqa: S704 - our own file
         js=Markup(script),  # noqa: S704 - our own file
         script_hash=Markup(f"'sha256-{digest}'"),  # noqa: S704 - base64
         data=_embedded([call["drawing"] for call in calls]),
@@ -62,7 +62,8 @@ def _embedded(data: object) -> Markup:
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file of the page's own: style, script, template."""
     return (resources.files(__package__) / "assets" / name).read_text(encoding="utf-8")
 
 
@@ -71,7 +72,7 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["ms"] = lambda value: f"{number(value)} ms"
     environment.filters["short"] = number
-    return environment.from_string(_asset("page.html.j2"))
+    return environment.from_string(asset("page.html.j2"))
 
 
 _TAILS = {

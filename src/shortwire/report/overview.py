@@ -1,0 +1,105 @@
+"""One self-contained page of many calls: percentiles over all, by day, by agent, and each call in a line.
+
+Nothing is fetched, there is no script; texts from outside are escaped by the template.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from .figures import HOW
+from .many import label_of
+from .page import asset
+from .view import number
+
+__all__ = ["render_many"]
+
+_COLUMNS = ("p50", "p95", "p99", "max")
+_ORDER = ("answer_to_first_word_ms", "response_gap_ms", "stop_ms", "bridge_p99_us")
+
+
+def render_many(figures: Mapping[str, Any], calls: Sequence[Mapping[str, Any]]) -> str:
+    """The page. `figures`: all, by_agent and by_day (`many.aggregate`), by_call (their figures), since."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    every = figures["all"]
+    return environment.from_string(asset("overview.html.j2")).render(
+        css=Markup(asset("page.css")),  # noqa: S704 - our own file
+        since=figures["since"],
+        made_at=time.strftime("%Y-%m-%d %H:%M"),
+        lede=_lede(every),
+        all=every,
+        columns=_COLUMNS,
+        rows=_rows(every["figures"]),
+        groups=[
+            {"title": "By day", "names": "day", "rows": _grouped(figures["by_day"])},
+            {"title": "By agent", "names": "agent", "rows": _grouped(figures["by_agent"])},
+        ],
+        calls=[_call(call, figures["by_call"].get(call["id"]) or {}) for call in calls],
+        how=list(HOW.items()),
+    )
+
+
+def _lede(every: Mapping[str, Any]) -> str:
+    gap = every["figures"].get("response_gap_ms")
+    if not gap:
+        return f"{every['calls']} calls, none with an answered turn."
+    text = f"In {every['calls']} calls the median reply was heard {number(gap['p50'])} ms after the caller's last sound"
+    return f"{text}; one in twenty took {number(gap['p95'])} ms or more."
+
+
+def _rows(figures: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def place(name: str) -> tuple[int, int]:
+        head = {"gap": 1, "setup": 0}.get(name.partition(".")[0], -1)
+        return (head, 1) if head >= 0 else (_ORDER.index(name) if name in _ORDER else 9, 0)
+
+    return [
+        {
+            "name": label_of(name),
+            "part": "." in name,
+            "unit": "µs" if name.endswith("_us") else "ms",
+            "cells": [number(figures[name].get(column)) for column in _COLUMNS],
+            "n": figures[name].get("n", 0),
+        }
+        for name in sorted(figures, key=place)
+    ]
+
+
+def _grouped(groups: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    most = max((_at(group, "response_gap_ms", "p95") or 0.0 for group in groups.values()), default=0.0) or 1.0
+    return [
+        {
+            "name": name,
+            "calls": group["calls"],
+            "turns": group["turns"],
+            "gap_p50": number(_at(group, "response_gap_ms", "p50")),
+            "gap_p95": number(_at(group, "response_gap_ms", "p95")),
+            "percent": 100 * (_at(group, "response_gap_ms", "p50") or 0.0) / most,
+            "first_word": number(_at(group, "answer_to_first_word_ms", "p50")),
+            "dead_air": group["dead_air"]["n"],
+            "agent_over": group["agent_over"]["n"],
+        }
+        for name, group in groups.items()
+    ]
+
+
+def _at(group: Mapping[str, Any], name: str, percentile: str) -> float | None:
+    value: float | None = (group["figures"].get(name) or {}).get(percentile)
+    return value
+
+
+def _call(call: Mapping[str, Any], figures: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    gap = figures.get("response_gap_ms") or {}
+    return {
+        "id": call["id"],
+        "at": time.strftime("%Y-%m-%d %H:%M", time.localtime(call.get("created_at") or 0)),
+        "disposition": call.get("disposition") or "",
+        "gap_p50": number(gap.get("p50")),
+        "gap_max": number(gap.get("max")),
+        "n": gap.get("n", 0),
+        "first_word": number((figures.get("answer_to_first_word_ms") or {}).get("p50")),
+    }
