@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..ulaw import FRAME_BYTES, SILENCE, decode, encode
-from .frame_clock import FrameClock
+from .frame_clock import FrameClock, aligned
 from .stamps import mint
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Room:
         self._members.append(member)
         self.started = self.started or starts_it
         if self._clock is None:
-            self._clock = FrameClock(time.monotonic_ns(), self._mix)
+            self._clock = FrameClock(aligned(time.monotonic_ns()), self._mix)
         try:
             await member.out.wait()
         finally:

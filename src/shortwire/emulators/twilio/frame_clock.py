@@ -14,10 +14,12 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from typing import ClassVar
 
-__all__ = ["FrameClock", "Lateness"]
+__all__ = ["FRAME_NS", "FrameClock", "Lateness", "aligned"]
 
 FRAME_NS = 20_000_000
+GRID_NS = 2_500_000
 _CLOCK_MONOTONIC = 1
 _TFD_TIMER_ABSTIME = 1
 
@@ -72,7 +74,7 @@ class Lateness:
 
 
 class FrameClock:
-    """Calls `tick(k)` until `stop`. A tick that raises stops the clock and reaches the loop's handler."""
+    """Calls `tick(k)` until `stop`. A tick that raises stops its clock and reaches the loop's handler."""
 
     def __init__(self, start_ns: int, tick: Callable[[int], None], lateness: Lateness | None = None) -> None:
         self.start_ns = start_ns
@@ -81,49 +83,17 @@ class FrameClock:
         self._tick = tick
         self._lateness = lateness
         self._count = 0
-        self._fd = -1
-        self._handle: asyncio.TimerHandle | None = None
-        self._loop = asyncio.get_running_loop()
         self._stopped = False
-        if sys.platform == "linux":
-            self._fd = _timer_fd(start_ns + FRAME_NS)
-        if self._fd >= 0:
-            try:
-                self._loop.add_reader(self._fd, self._wake)
-            except NotImplementedError:
-                os.close(self._fd)
-                self._fd = -1
-        if self._fd < 0:
-            self._arm()
+        self._beat = _Beat.at(start_ns)
+        self._beat.clocks.append(self)
 
     def stop(self) -> None:
-        self._stopped = True
-        if self._fd >= 0:
-            self._loop.remove_reader(self._fd)
-            os.close(self._fd)
-            self._fd = -1
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        if not self._stopped:
+            self._stopped = True
+            self._beat.leave(self)
 
-    def _arm(self) -> None:
-        due_ns = self.start_ns + (self._count + 1) * FRAME_NS
-        delay_s = max(0.0, (due_ns - time.monotonic_ns()) / 1e9)
-        self._handle = self._loop.call_later(delay_s, self._wake)
-
-    def _wake(self) -> None:
-        if self._fd >= 0:
-            with contextlib.suppress(BlockingIOError):  # the expiry was read by an earlier wake-up
-                os.read(self._fd, 8)
-        try:
-            self._run_due()
-        except BaseException:
-            self.stop()
-            raise
-        if not self._stopped and self._fd < 0:
-            self._arm()
-
-    def _run_due(self) -> None:
+    def run_due(self) -> None:
+        """Every tick whose time has come."""
         while not self._stopped:
             late_ns = time.monotonic_ns() - self.start_ns - (self._count + 1) * FRAME_NS
             if late_ns < 0:
@@ -134,6 +104,79 @@ class FrameClock:
             count = self._count
             self._count += 1
             self._tick(count)
+
+
+def aligned(now_ns: int) -> int:
+    """The last instant of the grid: clocks that start on it share their wake-ups."""
+    return now_ns - now_ns % GRID_NS
+
+
+class _Beat:
+    """One timer for all clocks of a loop that tick at the same instants."""
+
+    _all: ClassVar[dict[tuple[int, int], _Beat]] = {}
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, start_ns: int) -> None:
+        self.clocks: list[FrameClock] = []
+        self._loop = loop
+        self._key = (id(loop), start_ns % FRAME_NS)
+        self._due_ns = start_ns + FRAME_NS
+        self._fd = -1
+        self._handle: asyncio.TimerHandle | None = None
+        if sys.platform == "linux":
+            self._fd = _timer_fd(self._due_ns)
+        if self._fd >= 0:
+            try:
+                loop.add_reader(self._fd, self._wake)
+            except NotImplementedError:
+                os.close(self._fd)
+                self._fd = -1
+        if self._fd < 0:
+            self._arm()
+
+    @classmethod
+    def at(cls, start_ns: int) -> _Beat:
+        """The running loop's timer with this phase."""
+        loop = asyncio.get_running_loop()
+        beat = cls._all.get((id(loop), start_ns % FRAME_NS))
+        if beat is None or beat._loop is not loop:
+            beat = cls(loop, start_ns)
+            cls._all[beat._key] = beat
+        return beat
+
+    def leave(self, clock: FrameClock) -> None:
+        self.clocks.remove(clock)
+        if self.clocks:
+            return
+        if self._all.get(self._key) is self:
+            del self._all[self._key]
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _arm(self) -> None:
+        delay_s = max(0.0, (self._due_ns - time.monotonic_ns()) / 1e9)
+        self._handle = self._loop.call_later(delay_s, self._wake)
+
+    def _wake(self) -> None:
+        if self._fd >= 0:
+            with contextlib.suppress(BlockingIOError):  # the expiry was read by an earlier wake-up
+                os.read(self._fd, 8)
+        for clock in tuple(self.clocks):
+            try:
+                clock.run_due()
+            except Exception as error:
+                clock.stop()
+                self._loop.call_exception_handler({"message": "a frame clock's tick failed", "exception": error})
+        if self.clocks and self._fd < 0:
+            now_ns = time.monotonic_ns()
+            while self._due_ns <= now_ns:
+                self._due_ns += FRAME_NS
+            self._arm()
 
 
 def _timer_fd(first_ns: int) -> int:

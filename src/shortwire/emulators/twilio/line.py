@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from ..ulaw import FRAME_BYTES, stereo_wav
-from .frame_clock import FRAME_NS, FrameClock, Lateness
+from .frame_clock import FRAME_NS, FrameClock, Lateness, aligned
 from .party import Party
 from .playout import Playout, Reached
 from .tones import KEYS, keys_of
@@ -35,7 +35,7 @@ class Line:
     """Starts at construction: that instant is the answer."""
 
     def __init__(self, party: Party, hang_up: Callable[[], None], lateness: Lateness | None = None) -> None:
-        self.answered_ns = time.monotonic_ns()
+        self.answered_ns = aligned(time.monotonic_ns())
         self.party = party
         self.playout = Playout(self.answered_ns)
         self.spoken = bytearray()
@@ -48,6 +48,7 @@ class Line:
         """Told every key the party presses, whoever else is."""
         self._hang_up = hang_up
         self._mark_timer: asyncio.TimerHandle | None = None
+        self._mark_due_ns: int | None = None
         self._clock = FrameClock(self.answered_ns, self._tick, lateness)
 
     @property
@@ -149,6 +150,9 @@ class Line:
 
     def _rearm(self) -> None:
         due_ns = self.playout.next_mark_ns()
+        if due_ns == self._mark_due_ns:
+            return  # as after nearly every frame
+        self._mark_due_ns = due_ns
         if self._mark_timer is not None:
             self._mark_timer.cancel()
             self._mark_timer = None
@@ -157,5 +161,5 @@ class Line:
             self._mark_timer = asyncio.get_running_loop().call_later(delay_s, self._mark_due)
 
     def _mark_due(self) -> None:
-        self._mark_timer = None
+        self._mark_timer = self._mark_due_ns = None
         self._settle(self.playout.advance(time.monotonic_ns()))
