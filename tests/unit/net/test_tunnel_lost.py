@@ -48,7 +48,7 @@ def ngrok(monkeypatch: pytest.MonkeyPatch) -> Ngrok:
 
 async def until(condition: Any) -> None:
     async with asyncio.timeout(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - a condition of the tests, no event
             await asyncio.sleep(0.005)
 
 
