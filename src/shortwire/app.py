@@ -66,9 +66,10 @@ async def serve(settings: Settings, say: Callable[[str], None] = print) -> int:
             tunnel = NgrokTunnel(token, host=settings.shortwire_host)
             settings = settings.with_server_url(await tunnel.start(settings.port))
             say(f"public address: {settings.server_url}")
+        signals = _signals()  # first: whoever sees us ready may tell us to stop
         async with Server(settings, say=say) as server:
             say(f"ready on http://{settings.shortwire_host}:{server.port}")
-            await _until_told_to_stop(server.desk, say)
+            await _until_told_to_stop(server.desk, signals, say)
         return 0
     finally:
         if tunnel is not None:
@@ -192,30 +193,29 @@ async def _warm_up(number: str) -> None:
         await asyncio.to_thread(check_number, number, frozenset())
 
 
-async def _until_told_to_stop(desk: Switchboard, say: Callable[[str], None]) -> None:
-    """Wait for a signal, then drain; a second signal cuts the draining short."""
-    loop = asyncio.get_running_loop()
+def _signals() -> asyncio.Queue[int]:
+    """SIGTERM and SIGINT from now on, one by one."""
     signals: asyncio.Queue[int] = asyncio.Queue()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, signals.put_nowait, number)
-    try:
-        await signals.get()
-        calls = desk.health()["calls"]
-        if calls:
-            say(f"stopping: waiting up to {DRAIN_S:g} s for {calls} call(s); again to hang up now")
-        drain = asyncio.create_task(desk.drain(DRAIN_S))
-        again = asyncio.create_task(signals.get())
-        await asyncio.wait((drain, again), return_when=asyncio.FIRST_COMPLETED)
-        if not drain.done():
-            drain.cancel()
-            await asyncio.wait({drain})
-            say("stopping: hanging up")
-            await desk.drain(0)
-        again.cancel()
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
+    return signals
+
+
+async def _until_told_to_stop(desk: Switchboard, signals: asyncio.Queue[int], say: Callable[[str], None]) -> None:
+    """Wait for a signal, then drain; a second signal cuts the draining short."""
+    await signals.get()
+    calls = desk.health()["calls"]
+    if calls:
+        say(f"stopping: waiting up to {DRAIN_S:g} s for {calls} call(s); again to hang up now")
+    drain = asyncio.create_task(desk.drain(DRAIN_S))
+    again = asyncio.create_task(signals.get())
+    await asyncio.wait((drain, again), return_when=asyncio.FIRST_COMPLETED)
+    if not drain.done():
+        drain.cancel()
+        await asyncio.wait({drain})
+        say("stopping: hanging up")
+        await desk.drain(0)
+    again.cancel()
 
 
 def _lean(options: BridgeOptions, say: Callable[[str], None]) -> bool:
