@@ -102,15 +102,15 @@ def wrong_settings(name: str, problem: str, remedy: str, label: str, value: str 
 
 
 wrong_settings("ELEVENLABS_AGENT_ID", "wrong", "ELEVENLABS_AGENT_ID=agent_", "no agent id", None)
-wrong_settings("ELEVENLABS_API_KEY", "missing_secret", "elevenlabs.io", "no API key of ElevenLabs", None)
-wrong_settings("TWILIO_AUTH_TOKEN", "missing_secret", "console.twilio.com", "no auth token", None)
-wrong_settings("TWILIO_ACCOUNT_SID", "missing_secret", "AC and 32", "an API key's sid as account", "SK" + "1" * 32)
-wrong_settings("TWILIO_PHONE_NUMBER", "wrong", "TWILIO_PHONE_NUMBER=+", "a number with blanks", "+1 (415) 555-0100")
+wrong_settings("ELEVENLABS_API_KEY", "own_value", "elevenlabs.io", "no API key of ElevenLabs", None)
+wrong_settings("TWILIO_AUTH_TOKEN", "own_value", "console.twilio.com", "no auth token", None)
+wrong_settings("TWILIO_ACCOUNT_SID", "own_value", "AC and 32", "an API key's sid as account", "SK" + "1" * 32)
+wrong_settings("TWILIO_PHONE_NUMBER", "own_value", "digits only", "a number with blanks", "+1 (415) 555-0100")
 wrong_settings(
     "SERVER_URL", "wrong", "SERVER_URL=https://", "an address with a path", "https://a.example/incoming-call"
 )
 wrong_settings("SERVER_URL", "wrong", "SERVER_URL=https://", "an http address", "http://calls.example.com")
-wrong_settings("SHORTWIRE_API_KEY", "missing_secret", "--fix", "a short API key", "short")
+wrong_settings("SHORTWIRE_API_KEY", "own_value", "--fix", "a short API key", "short")
 wrong_settings("ALLOWED_COUNTRIES", "wrong", "ALLOWED_COUNTRIES=", "UK for GB", "US,UK")
 wrong_settings("PREWARM", "wrong", "PREWARM=tls", "a level of prewarming that is none", "sometimes")
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from ..doctor.bench import Bench
     from ..doctor.measure import Distances, Pair
     from ..settings import Settings
 
@@ -34,7 +35,7 @@ def region(
     env_file: Annotated[Path | None, typer.Option(help="Settings file instead of ./.env.")] = None,
 ) -> None:
     """Rank Twilio regions and edges, and ElevenLabs hosts, by what a turn costs from here."""
-    from ..doctor.bench import NetworkPlan
+    from ..doctor.bench import Bench, NetworkPlan
     from ..doctor.measure import measure, pairs
     from ..errors import PeerError
     from ..net.vendor_hosts import AGENT_HOSTS, carrier_points
@@ -55,7 +56,8 @@ def region(
     else:
         _show(distances, ranked, settings)
     if pin:
-        _pin(env_file or Path(".env"), settings, ranked, change_region=change_region, yes=yes)
+        bench = Bench(given=settings, carrier_points=points)
+        _pin(env_file or Path(".env"), bench, ranked, change_region=change_region, yes=yes)
 
 
 def _as_dict(pair: Pair) -> dict[str, Any]:
@@ -98,14 +100,14 @@ def _is_ours(pair: Pair, settings: Settings) -> bool:
     return pair.region == (settings.carrier_edge[1] or "us1") and pair.agent.url == settings.elevenlabs_base_url
 
 
-def _pin(env_file: Path, settings: Settings | None, ranked: Sequence[Pair], *, change_region: bool, yes: bool) -> None:
+def _pin(env_file: Path, bench: Bench, ranked: Sequence[Pair], *, change_region: bool, yes: bool) -> None:
     from ..doctor.env_file import write_values
     from ..doctor.pin import best_usable
     from ..errors import ConfigError
 
-    if settings is None:
+    if bench.given is None:
         raise ConfigError("nothing can be pinned before the settings are right", details="run shortwire doctor")
-    best, why_not = asyncio.run(best_usable(settings, ranked, change_region=change_region))
+    best, why_not = asyncio.run(best_usable(bench, ranked, change_region=change_region))
     for line in why_not:
         print(f"  not usable: {line}")
     if best is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from ..errors import BridgeError
-from ..settings import Settings
 from ..terms import AgentId
 from .bench import Bench
 from .measure import Pair
@@ -13,11 +12,12 @@ from .measure import Pair
 __all__ = ["best_usable"]
 
 
-async def best_usable(
-    settings: Settings, ranked: Sequence[Pair], *, change_region: bool, bench: Bench | None = None
-) -> tuple[Pair | None, list[str]]:
-    """The cheapest pair that works, and why cheaper ones do not. The region stays unless `change_region`."""
-    bench = bench or Bench(given=settings)
+async def best_usable(bench: Bench, ranked: Sequence[Pair], *, change_region: bool) -> tuple[Pair | None, list[str]]:
+    """The cheapest pair that works, and why cheaper ones do not. The region stays unless `change_region`.
+
+    Closes the bench.
+    """
+    settings = bench.settings
     region = settings.carrier_edge[1] or "us1"
     agent_id = AgentId(settings.elevenlabs_agent_id)
     known: dict[str, str] = {}

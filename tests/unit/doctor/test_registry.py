@@ -65,7 +65,7 @@ def test_a_problem_is_shown_with_effect_remedy_and_anchor_and_masked() -> None:
 def test_json_is_masked_and_complete() -> None:
     known = load_checks()["settings.valid"]
     tell = Tell(known)
-    tell.problem("missing_secret", "X", name="A", where="B", fix=Fix("SHORTWIRE_API_KEY", "new-random-key-1", "new"))
+    tell.problem("own_value", "X", name="A", where="B", fix=Fix("SHORTWIRE_API_KEY", "new-random-key-1", "new"))
     document = as_json(Examination(tuple(tell.findings)), Redactor(["new-random-key-1"]))
     assert document["worst"] == "fail"
     assert document["findings"][0]["fix"] == {"setting": "SHORTWIRE_API_KEY", "value": "[redacted]"}

@@ -35,6 +35,7 @@ _WHERE = {
     "ELEVENLABS_API_KEY": "elevenlabs.io, Developers, API keys; it begins with sk_",
     "TWILIO_AUTH_TOKEN": "console.twilio.com, Account Info, Auth Token; 32 hex digits",
     "TWILIO_ACCOUNT_SID": "console.twilio.com, Account Info; AC and 32 hex digits",
+    "TWILIO_PHONE_NUMBER": "as console.twilio.com lists it under Active numbers: a plus and digits only, no blanks",
     "NGROK_AUTHTOKEN": "dashboard.ngrok.com, Your Authtoken",
     "SHORTWIRE_API_KEY": "any random text of at least 16 characters; `shortwire doctor --fix` writes one",
 }
@@ -60,8 +61,8 @@ def _file_values(bench: Bench) -> Mapping[str, str]:
         "write in .env: {line}",
     ),
     fail(
-        "missing_secret",
-        "a key or token is missing or wrong",
+        "own_value",
+        "a key, token or number of yours is missing or wrong",
         "the server does not start",
         "write {name} into .env: {where}",
     ),
@@ -81,7 +82,7 @@ async def valid(bench: Bench, tell: Tell) -> None:
         name = what.split(" ", 1)[0]
         if name in _WHERE:
             tell.problem(
-                "missing_secret",
+                "own_value",
                 what,
                 name=name,
                 where=_WHERE[name],
