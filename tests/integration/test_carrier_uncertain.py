@@ -34,23 +34,22 @@ async def unclear(
     Its callbacks are off, so that only asking helps; `callbacks=True` leaves them on.
     """
     callbacks = more.pop("callbacks", False)
+
+    async def create(self: Any, asked: Any) -> Any:
+        fields = check_create(asked.form, self._config)
+        if places:
+            if not callbacks:
+                fields = {name: value for name, value in fields.items() if name != "StatusCallback"}
+            self._exchange.place(fields, [event for event in asked.form.get("StatusCallbackEvent", []) if event], [])
+        if how == "silence":
+            await asyncio.sleep(3)  # longer than our deadline
+        if how == "reset":
+            raise asyncio.CancelledError
+        raise web.HTTPInternalServerError(text='{"message": "Internal", "code": 20500, "status": 500}')
+
+    monkeypatch.setattr("shortwire.emulators.twilio.rest_calls.Calls.create", create)
     async with open_house(folder, **more) as house:
-        api = house.twilio._exchange
         house.desk.context.carrier._deadline_s = deadline_s
-
-        async def create(_self: Any, form: Any, _path: str) -> Any:
-            fields = check_create(form, api.config)
-            if places:
-                if not callbacks:
-                    fields = {name: value for name, value in fields.items() if name != "StatusCallback"}
-                api.place(fields, [event for event in form.get("StatusCallbackEvent", []) if event])
-            if how == "silence":
-                await asyncio.sleep(3)  # longer than our deadline
-            if how == "reset":
-                raise asyncio.CancelledError
-            raise web.HTTPInternalServerError(text='{"message": "Internal", "code": 20500, "status": 500}')
-
-        monkeypatch.setattr("shortwire.emulators.twilio.rest.RestApi._create", create)
         yield house
 
 
@@ -113,17 +112,17 @@ async def test_hung_up_while_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 async def test_hung_up_while_the_carrier_is_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The POST is on its way and there is no id to end yet: it is waited for, and ended then."""
+    from shortwire.emulators.twilio.rest_calls import Calls
+
+    create = Calls.create
+
+    async def slow(self: Calls, asked: Any) -> Any:
+        await asyncio.sleep(0.7)
+        return await create(self, asked)
+
+    monkeypatch.setattr(Calls, "create", slow)
     async with open_house(tmp_path, party=RINGS) as house:
         before = Leftovers(house)
-        from shortwire.emulators.twilio.rest import RestApi
-
-        create = RestApi._create
-
-        async def slow(self: RestApi, form: Any, path: str) -> Any:
-            await asyncio.sleep(0.7)
-            return await create(self, form, path)
-
-        monkeypatch.setattr(RestApi, "_create", slow)
         placing = asyncio.create_task(house.api("POST", "/v1/calls", {"number": "+14155550123"}))
         await house.until(lambda: house.desk._live, "the call")
         [call_id] = house.desk._live
@@ -189,18 +188,18 @@ async def test_the_same_key_twice_dials_once(tmp_path: Path) -> None:
 
 
 async def test_ending_is_asked_again_when_the_answer_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shortwire.emulators.twilio.rest_calls import Calls
+
+    update, asked = Calls.update, []
+
+    async def first_fails(self: Calls, question: Any) -> Any:
+        asked.append(question)
+        if len(asked) == 1:
+            raise web.HTTPBadGateway
+        return await update(self, question)
+
+    monkeypatch.setattr(Calls, "update", first_fails)
     async with open_house(tmp_path, party=RINGS) as house:
-        from shortwire.emulators.twilio.rest import RestApi
-
-        update, asked = RestApi._update, []
-
-        async def first_fails(self: RestApi, form: Any, path: str) -> Any:
-            asked.append(path)
-            if len(asked) == 1:
-                raise web.HTTPBadGateway
-            return await update(self, form, path)
-
-        monkeypatch.setattr(RestApi, "_update", first_fails)
         call_id = await house.place()
         await house.state(call_id, "ringing")
         await house.api("POST", f"/v1/calls/{call_id}/hangup")
