@@ -179,9 +179,9 @@ def _agent(records: tuple[Record, ...]) -> list[Heard]:
                     runs.append(runs[-1].split())
                 runs[-1].written_ns = record.at_ns
             case Kind.HEARD:
-                run = next((r for r in reversed(runs) if r.heard_ns is None and r.read_ns <= record.value), None)
+                run = next((r for r in reversed(runs) if r.read_ns <= record.value), None)
                 if run is not None:
-                    run.heard_ns = record.value
+                    run.heard_ns = record.value if run.heard_ns is None else min(run.heard_ns, record.value)
             case Kind.BARGE_IN if runs:
                 runs[-1].cut(float(record.value or 0))
             case _:

@@ -28,7 +28,8 @@ class Confirmed:
     """The party has heard everything up to here."""
     run_started_ns: int | None
     """Our instant at which the mark of the very beginning of a run would have come back: when the run
-    began to be heard, plus the way back from the carrier. Only with the first confirmation of a run."""
+    began to be heard, plus the way back from the carrier. With the first confirmation of a run, and with a later
+    one that came back sooner: the least delayed mark is the truest."""
 
 
 class Playout:
@@ -40,6 +41,7 @@ class Playout:
         "_plays_until_ns",
         "_run_confirmed",
         "_run_start_ms",
+        "_run_started_ns",
         "_serial",
         "confirmed_ms",
         "last_mark_ms",
@@ -61,6 +63,7 @@ class Playout:
         self._plays_until_ns = _LONG_AGO_NS
         self._run_start_ms = 0.0
         self._run_confirmed = True
+        self._run_started_ns = 0
 
     @property
     def queued_ms(self) -> float:
@@ -114,9 +117,11 @@ class Playout:
             return None
         self.confirmed_ms = position_ms
         started_ns = None
-        if not self._run_confirmed and position_ms > self._run_start_ms:
-            self._run_confirmed = True
-            started_ns = now_ns - int((position_ms - self._run_start_ms) * _NS_PER_MS)
+        if position_ms > self._run_start_ms:
+            at_ns = now_ns - int((position_ms - self._run_start_ms) * _NS_PER_MS)
+            if not self._run_confirmed or at_ns < self._run_started_ns:
+                self._run_confirmed = True
+                self._run_started_ns = started_ns = at_ns
         if not outstanding and self.written_ms == position_ms:
             # Earlier than by the clock, where the carrier is ahead of it. Not later: the way back would be in it.
             self._plays_until_ns = min(self._plays_until_ns, now_ns)

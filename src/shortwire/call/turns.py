@@ -24,7 +24,7 @@ class TurnTracker:
     def __init__(self, *, hangover_ms: int = HANGOVER_MS) -> None:
         self.speech = SpeechEdges(hangover_ms=hangover_ms)
         self.first_word_ns: int | None = None
-        """First agent audio of the call heard."""
+        """First agent audio of the call heard; final with its turn."""
         self.first_word_written_ns: int | None = None
         """The same audio handed to the phone socket."""
         self.carrier_round_trip_ms: float | None = None
@@ -99,16 +99,19 @@ class TurnTracker:
             self._last.written_ns = now_ns
 
     def playout_started(self, at_ns: int) -> None:
-        """First audio after an empty buffer was heard: mark's arrival minus the audio before it."""
+        """First audio after an empty buffer was heard: mark's arrival minus the audio before it.
+
+        May be said again when a later mark came sooner: the earliest of all is the truest.
+        """
         for reply in reversed(self._open):
             if reply.first_ns <= at_ns:
-                if reply.heard_ns is None:
+                if reply.heard_ns is None or at_ns < reply.heard_ns:
                     self._first_heard(reply, at_ns)
                 return
 
     def _first_heard(self, reply: Reply, at_ns: int) -> None:
         reply.heard_ns = at_ns
-        if self.first_word_ns is None:
+        if self.first_word_ns is None or at_ns < self.first_word_ns:
             self.first_word_ns, self.first_word_written_ns = at_ns, reply.written_ns
         if reply.written_ns is not None and at_ns >= reply.written_ns:
             trip_ms = (at_ns - reply.written_ns) / NS_PER_MS
