@@ -126,10 +126,17 @@ class Settings(BaseSettings):
     ring_timeout_seconds: int = _set("calls", 30, "How long it rings.", "30", ge=1, le=600)
     shortwire_tape: bool = _set("calls", False, "Write a tape of each call: audio and words of both sides.", "true")
     disable_websocket_compression: bool | None = _set(
-        "toggles", None, "On: permessage-deflate neither offered nor accepted. Off: offered and accepted.", "true"
+        "toggles",
+        None,
+        "On: permessage-deflate neither offered nor accepted. Off: offered to the agent, accepted from whoever offers it "
+        "(no effect on the carrier's leg: the carrier offers none), and stock sockets instead of lean ones.",
+        "true",
     )
     increase_max_payload: bool | None = _set(
-        "toggles", None, "On: agent messages up to 16 MiB, carrier messages up to 64 KiB. Off: 1 MiB on both.", "true"
+        "toggles",
+        None,
+        "On: agent messages up to 16 MiB, carrier messages up to 64 KiB (there the stricter side). Off: 1 MiB on both.",
+        "true",
     )
     optimize_audio_parsing: bool | None = _set(
         "toggles", None, "On: audio is spliced from one message to the other. Off: JSON and base64, both ways.", "true"
@@ -143,14 +150,19 @@ class Settings(BaseSettings):
     prewarm: Prewarm | None = _set(
         "toggles",
         None,
-        "What is made while it rings: `off`, `signed-url`, `tls`, or `conversation` (may be billed).",
+        "What is made while it rings: `off`, `signed-url`, `tls`, or `conversation` (may be billed). With stock sockets "
+        "`tls` is no more than `signed-url`: they cannot be warmed.",
         "tls",
     )
     inline_twiml: bool | None = _set(
         "toggles", None, "On: TwiML travels with the call creation. Off: fetched by webhook after pick-up.", "true"
     )
     tune_sockets: bool | None = _set(
-        "toggles", None, "On: no Nagle, quick acks, short deadlines, a heartbeat. Off: library defaults.", "true"
+        "toggles",
+        None,
+        "On: no Nagle, quick acks, short deadlines, a heartbeat. Off: library defaults. With stock sockets only the "
+        "deadlines and the heartbeat differ: the libraries switch Nagle off by themselves.",
+        "true",
     )
     log_level: Literal["debug", "info", "warning", "error"] = _set("logs", "info", "How much is logged.", "debug")
     log_json: bool = _set("logs", False, "Log lines as JSON.", "true")
