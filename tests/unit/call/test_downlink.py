@@ -310,6 +310,23 @@ def test_an_interruption_before_the_phone_makes_room() -> None:
     assert "clear" not in wire.events()
 
 
+def test_what_is_held_for_the_next_turn_outlives_the_interruption() -> None:
+    wire, down = Wire(), downlink()
+    for event_id in (1, 2, 3):
+        down.message(agent_audio(bytes([event_id]) * 800, event_id), MS)
+    down.interrupt(2, MS)
+    down.begin(SID, wire.send, 10_000 * MS)
+    assert wire.decoded == b"\2" * 800 + b"\3" * 800
+
+
+def test_an_older_interruption_lets_nothing_stale_through(begun: tuple[Downlink, Wire]) -> None:
+    down, wire = begun
+    down.interrupt(5, 10_000 * MS)
+    down.interrupt(3, 10_001 * MS)
+    assert written(down, bytes(800), 10_002 * MS, wire, event_id=4) == []
+    assert len(written(down, bytes(800), 10_002 * MS, wire, event_id=5)) > 0
+
+
 def test_stop_is_final(begun: tuple[Downlink, Wire]) -> None:
     down, wire = begun
     written(down, bytes(8_000), 10_000 * MS, wire)

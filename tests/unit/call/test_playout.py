@@ -35,6 +35,7 @@ class PlayoutMachine(RuleBasedStateMachine):
         """mark: (number of clears before it, ms of audio of its epoch before it)"""
         self.heard_at_clear_ns: list[int] = []
         self.lost = False
+        self.runs_told: set[int] = set()
 
     @initialize(way_ms=st.integers(0, 300), jitter_ms=st.sampled_from([0, 0, 0, 40, 150]))
     def a_network(self, way_ms: int, jitter_ms: int) -> None:
@@ -87,6 +88,8 @@ class PlayoutMachine(RuleBasedStateMachine):
         assert confirmed.position_ms == self.playout.confirmed_ms > before_ms
         assert confirmed.position_ms == pytest.approx(self.epoch_base_ms + amount_ms, abs=CLOSE_MS)
         if confirmed.run_started_ns is not None:
+            assert self.runs not in self.runs_told
+            self.runs_told.add(self.runs)
             began_ns = self.carrier.run_began_ns[self.runs] + self.carrier.way_ns
             late_ns = confirmed.run_started_ns - began_ns
             assert -2 <= late_ns <= self.carrier.holes_ns[self.runs] + self.jitter_ns + 2
@@ -202,3 +205,25 @@ def test_marks_that_were_lost_are_implied_by_a_later_one() -> None:
     assert confirmed is not None
     assert (confirmed.position_ms, playout.outstanding_marks, playout.returned_marks) == (80, 1, 4)
     assert playout.mark_returned(names[1], 91 * MS) is None
+
+
+def test_a_carrier_that_is_ahead_of_our_clock_is_believed() -> None:
+    playout = Playout()
+    playout.wrote(0, 1_000)
+    first = playout.mark()
+    playout.wrote(0, 100)
+    assert playout.mark_returned(first, 10 * MS) is not None
+    assert playout.cleared(10 * MS) == 100
+
+    playout = Playout()
+    playout.wrote(0, 1_000)
+    assert playout.mark_returned(playout.mark(), 100 * MS) is not None
+    assert playout.cleared(150 * MS) == 0
+    assert playout.begins_run(301 * MS)
+
+
+def test_the_way_back_of_the_last_mark_does_not_lengthen_a_run() -> None:
+    playout = Playout()
+    playout.wrote(0, 1_000)
+    assert playout.mark_returned(playout.mark(), 1_190 * MS) is not None
+    assert playout.begins_run(1_201 * MS)

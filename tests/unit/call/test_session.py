@@ -338,6 +338,16 @@ def test_the_agent_cannot_be_reached() -> None:
     assert rig.session.cause_detail == "connection refused"
 
 
+def test_an_agent_that_gets_ready_after_the_end_is_not_told_of() -> None:
+    rig = Rig().started()
+    rig.session.agent_opened(rig.agent.send, rig.after(1))
+    rig.session.finish(C.API_HANGUP, rig.after(1))
+    rig.hears(metadata())
+    assert EventKind.AGENT_READY not in rig.facts
+    rig.says(media(FRAME))
+    assert rig.agent.audio == []
+
+
 def test_opening_after_the_end_opens_nothing() -> None:
     rig = Rig().opened()
     rig.session.finish(C.API_HANGUP, rig.after(1))

@@ -49,6 +49,12 @@ def test_the_last_words_are_heard_before_the_hang_up(reason: str, cause: C) -> N
     assert rig.ended == (cause, True)
 
 
+def test_the_end_of_the_last_words_is_marked_at_once() -> None:
+    rig = saying_goodbye(0.3)
+    assert rig.phone.events() == ["media", "mark", "media", "mark"]
+    assert rig.session.downlink.playout.last_mark_ms == 300
+
+
 def test_if_marks_never_come_the_clock_ends_it() -> None:
     rig = saying_goodbye(2.0)
     rig.run(3_900)

@@ -83,6 +83,17 @@ def test_frames_that_come_while_the_socket_takes_none_are_dropped_and_counted(pl
     assert [kind for _, kind, _ in log] == [side.UPLINK, *[side.UPLINK_KEPT] * 2, side.UPLINK, side.UPLINK]
 
 
+@both
+def test_a_socket_that_was_full_before_the_agent_was_ready_still_is(plain: bool) -> None:
+    wire, up = Wire(), uplink(plain=plain)
+    up.pause(True)
+    up.agent_ready(wire.send, None)
+    assert up.message(media(frame(1)), 1) is False
+    up.pause(False)
+    assert up.message(media(frame(2)), 2) is True
+    assert (wire.decoded, up.paused_dropped) == (frame(2), 1)
+
+
 def doubled_if(converted: bool, ulaw: bytes) -> bytes:
     return bytes(byte for byte in ulaw for _ in (0, 1)) if converted else ulaw
 

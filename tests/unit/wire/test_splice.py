@@ -202,6 +202,14 @@ def test_a_bent_agent_message_is_cut_truly_or_not_at_all(message: bytes) -> None
     agrees_agent(message)
 
 
+@pytest.mark.parametrize("kind", ['"ping"', '"audio","type":"ping"', "null", '"Audio"', "5"])
+@pytest.mark.parametrize("more", ["", ',"is_final":false', ',"x":1'])
+def test_audio_under_another_type_is_not_cut(kind: str, more: str) -> None:
+    message = f'{{"audio_event":{{"audio_base_64":"AAAA","event_id":5{more}}},"type":{kind}}}'.encode()
+    assert not agrees_agent(message)
+    assert cut_agent_audio(message.replace(b"AAAA", b"")) is None
+
+
 @given(phone_messages.filter(lambda m: b'"payload":""' not in m), st.data())
 @settings(deadline=None)
 def test_live_shaped_phone_messages_are_always_cut(message: bytes, data: st.DataObject) -> None:
