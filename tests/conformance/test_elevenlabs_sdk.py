@@ -44,7 +44,11 @@ SCRIPT = AgentScript(
 
 def config(**changes) -> EmulatorConfig:
     tools = (ScriptedTool(1, "look_up", {"what": "hours"}),)
-    behaviour = Behaviour(greeting_think_ms=(10, 20), ping_first_ms=150, ping_interval_ms=200, tools=tools)
+    # The close waits for the goodbye to be played: a pong that this SDK sends when a close has arrived already ends its
+    # session at once, with the messages it had not read yet, and on a slow machine those were the goodbye.
+    behaviour = Behaviour(
+        greeting_think_ms=(10, 20), ping_first_ms=150, ping_interval_ms=200, tools=tools, close_after_playout=True
+    )
     return EmulatorConfig(**{"script": SCRIPT, "behaviour": behaviour, **changes})
 
 
@@ -204,6 +208,39 @@ async def test_conversation_in_threads(requires_auth):
         conversation_id = await asyncio.to_thread(conversation.wait_for_session_end)
         assert conversation_id in eleven.ledger.conversations
         judge(ear, eleven, details, requires_auth=requires_auth)
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [Faults(unknown_messages=True), Faults(extra_keys=True), Faults(late_audio_ms=50)],
+    ids=["unknown messages", "unknown keys", "late audio of the interrupted turn"],
+)
+async def test_what_the_sdk_does_not_know_or_want_does_no_harm(faults):
+    ear, details = Ear(), []
+    tools = ClientTools()
+    tools.register("look_up", lambda given: ear.note("tool", given["what"]) or "nine to ten")
+    async with ElevenLabsEmulator(config()) as eleven:
+        eleven.faults = faults
+        conversation = Conversation(
+            ElevenLabs(base_url=eleven.base_url, api_key="sk_emulated"),
+            "agent_demo",
+            requires_auth=True,
+            audio_interface=Phone(ear),
+            client_tools=tools,
+            callback_agent_response=lambda text: ear.note("agent_response", text),
+            callback_agent_response_correction=lambda was, now: ear.note("correction", was, now),
+            callback_user_transcript=lambda text: ear.note("transcript", text),
+            callback_latency_measurement=lambda ms: ear.note("latency", str(ms)),
+            callback_disconnect=details.append,
+        )
+        await asyncio.to_thread(conversation.start_session)
+        await asyncio.to_thread(conversation.wait_for_session_end)
+        judge(ear, eleven, details, requires_auth=True)
+        (record,) = eleven.ledger.conversations.values()
+    out = record.counts()["out"]
+    assert ("emulated_novelty" in out) is faults.unknown_messages
+    if faults.late_audio_ms is not None:  # it was sent, and the SDK did not play it
+        assert out["audio"] == ear.count("audio") + 1
 
 
 async def test_conversation_on_asyncio():

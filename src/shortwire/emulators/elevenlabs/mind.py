@@ -33,7 +33,7 @@ _MS = 1_000_000
 
 
 class Phase(Enum):
-    """What the agent is about. Whether it *speaks* is not a phase: it follows from its playout estimate."""
+    """What the agent is about. Whether it *speaks* is no phase: that follows from its playout estimate."""
 
     LISTENING = "listening"
     THINKING = "thinking"
@@ -44,8 +44,7 @@ class Phase(Enum):
 class AgentMind:
     """One conversation's agent.
 
-    Call `start` once, then `hear` for every 20 ms frame; after any call send what `take` gives, and call
-    `handle_timer` at `next_deadline`.
+    `start`, then `hear` every 20 ms frame; after any call send what `take` gives; `handle_timer` at `next_deadline`.
     """
 
     def __init__(
@@ -109,7 +108,7 @@ class AgentMind:
             self._think(turn, self._behaviour.greeting_think_ms, now_ns)
 
     def hear(self, frame: bytes, now_ns: int) -> None:
-        """20 ms of the party, mu-law, in the order of arrival."""
+        """20 ms of the party, mu-law."""
         if self.phase is Phase.OVER:
             return
         heard = self.hearing.feed(frame, now_ns, needed_ms=self._needed_ms(now_ns))
@@ -162,7 +161,7 @@ class AgentMind:
         return outputs
 
     def next_deadline(self) -> int | None:
-        """The instant at which `handle_timer` has something to do."""
+        """When `handle_timer` has something to do."""
         due_ns = self._due[0][0] if self._due else None
         instants = [self._speak_at_ns, self._toolbox.deadline_ns, self._fillers.next_ns, due_ns, *self._silences()]
         return min((instant for instant in instants if instant is not None), default=None)
@@ -224,7 +223,6 @@ class AgentMind:
                 self._fillers.ends_ns = now_ns
                 self._outputs.append(Send(messages.interruption(self._numbers.interruption(by_voice=True))))
                 self._turn.event_id = self._numbers.turn(spoken_to=True)
-        # Else: they speak while our first message or written answer is still to come: it comes.
 
     def _utterance_ended(self, now_ns: int) -> None:
         utterance, turn = self.hearing.utterance, self._turn
@@ -279,6 +277,7 @@ class AgentMind:
         self._announce(turn)
         while (tool := self._toolbox.next_before(turn.reply)) is not None:
             turn.tool_names.append(tool.tool_name)
+            turn.tool_types.append(tool.tool_type)
             self._outputs += map(Send, self._toolbox.begin(tool, turn.event_id, now_ns))
             if self._toolbox.running is not None:
                 self.phase = Phase.AWAITING_TOOL

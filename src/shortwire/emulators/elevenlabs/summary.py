@@ -82,7 +82,9 @@ def _transcript(record: ConversationRecord) -> list[Json]:
         if turn.user_text:
             entries.append(_entry("user", turn.user_text, seconds(turn.speech_began_ns or turn.turn_certain_ns), turn))
         spoken = _entry("agent", turn.spoken_text or turn.agent_text, seconds(turn.first_audio_ns), turn)
-        spoken["tool_calls"] = [_tool_call(name) for name in turn.tool_names]
+        spoken["tool_calls"] = [
+            _tool_call(name, kind) for name, kind in zip(turn.tool_names, turn.tool_types, strict=True)
+        ]
         spoken["feedback"] = _feedback(record, turn)
         spoken["conversation_turn_metrics"] = _metrics(turn, record)
         if turn.interrupted_ns is not None:
@@ -95,9 +97,9 @@ def _transcript(record: ConversationRecord) -> list[Json]:
     return entries
 
 
-def _tool_call(name: str) -> Json:
+def _tool_call(name: str, kind: str) -> Json:
     return {
-        "type": "client",
+        "type": kind,
         "request_id": "",
         "tool_name": name,
         "params_as_json": "{}",

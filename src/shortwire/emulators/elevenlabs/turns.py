@@ -80,6 +80,8 @@ class Turn:
     playout_from_ns: int | None = None
     """When its own first audio is heard: later than ``first_audio_ns`` while a filler still plays."""
     tool_names: list[str] = field(default_factory=list)
+    """The tools it used, in order; ``tool_types`` says of which kind each was."""
+    tool_types: list[str] = field(default_factory=list)
     interrupted_ns: int | None = None
     interruption_id: int | None = None
     spoken_ms: float | None = None
