@@ -19,8 +19,10 @@ ROOT = Path(shortwire.__file__).parent
 
 LAYERS = (
     ("cli", "demo"),
-    ("app", "doctor", "agent_tuning"),
-    ("web",),
+    ("app",),
+    ("address",),  # the half of the composition root that looks after the public address
+    ("doctor", "bench"),
+    ("web", "agent_tuning"),
     ("switchboard", "dialer", "net", "store", "telemetry", "audio", "report"),
     ("ports", "settings"),
     ("call", "campaign"),
@@ -36,7 +38,16 @@ BESIDE = {
 }
 """Neighbours of one layer that may be imported all the same, and why."""
 
-OPENS_EMULATORS = {"cli", "demo"}
+OWED = {
+    ("audio", "switchboard"): "a tape is read with the switchboard's analyst: the analyst belongs below both",
+}
+"""Breaks of the rule that are known and have to be mended where they are; none may be added without its mending."""
+
+OPENS_EMULATORS = {
+    "cli": "`emulate`",
+    "demo": "both sides of the conversation are emulated",
+    "doctor": "its rehearsal places a call with the user's own settings, on this machine",
+}
 
 MACHINE = {"asyncio", "time", "socket", "logging", "structlog", "threading", "datetime", "random", "secrets", "os"}
 """What a pure core does not know."""
@@ -49,6 +60,8 @@ CLOCKS = {
 READS_TIME = {
     "clock": "the one place",
     "telemetry/logs": "a thread of its own, joined within a time; log lines are stamped where they are written",
+    "cli/agent": "the date under which a person's settings are kept, to be put back",
+    "cli/report": "`--since` counts back from now",
     "demo/performance": "how long the demo took, for a person",
     "demo/outcome": "the date on the demo's page",
 }
@@ -104,7 +117,7 @@ RANK = {name: len(LAYERS) - depth for depth, layer in enumerate(LAYERS) for name
 
 
 def ours(module: Module) -> Iterator[tuple[Import, str]]:
-    """What a module imports of the other parts of the house."""
+    """What a module imports of the other parts of the house, and of which."""
     for found in module.imports():
         if (
             found.target[0] == "shortwire"
@@ -126,20 +139,22 @@ def test_every_part_of_the_house_has_its_place() -> None:
     assert not homeless, f"give {sorted(homeless)} a place in LAYERS"
 
 
-@pytest.mark.parametrize("module", PRODUCT, ids=lambda module: module.name)
+@pytest.mark.parametrize("module", [m for m in PRODUCT if m.top in RANK], ids=lambda module: module.name)
 def test_imports_only_go_down(module: Module) -> None:
     for found, name in ours(module):
         if name == "emulators":
-            assert module.top in OPENS_EMULATORS, f"line {found.line}: only the command line and the demo do"
+            assert module.top in OPENS_EMULATORS, f"line {found.line}: only {sorted(OPENS_EMULATORS)} start emulators"
             continue
         assert name in RANK, f"line {found.line}: {name} has no place in LAYERS"
         down = RANK[name] < RANK[module.top]
-        assert down or (module.top, name) in BESIDE, f"line {found.line}: {module.top} may not import {name}"
+        known = (module.top, name) in BESIDE or (module.top, name) in OWED
+        assert down or known, f"line {found.line}: {module.top} may not import {name}"
 
 
-def test_the_neighbours_are_still_needed() -> None:
+def test_the_exceptions_are_still_needed() -> None:
     used = {(module.top, name) for module in PRODUCT for _, name in ours(module)}
-    assert BESIDE.keys() <= used
+    assert BESIDE.keys() | OWED.keys() <= used
+    assert {(opener, "emulators") for opener in OPENS_EMULATORS if opener != "cli"} <= used
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.top == "emulators"], ids=lambda module: module.name)
