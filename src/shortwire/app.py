@@ -19,6 +19,7 @@ from typing import Self
 
 import structlog
 
+from .address import attended
 from .call.options import BridgeOptions
 from .call.uplink import AudioConverter
 from .clock import SystemClock
@@ -30,7 +31,7 @@ from .net.stock import StockAgentDialer
 from .net.tunnel import NgrokTunnel
 from .net.twilio_rest import TwilioCarrier
 from .numbers import check_number
-from .ports import AgentDialer, EventSink, Tunnel
+from .ports import AgentDialer, EventSink
 from .settings import Settings
 from .store.opening import open_store
 from .switchboard import Switchboard
@@ -53,13 +54,20 @@ DRAIN_S = 25.0
 """How long live calls may go on after SIGTERM before they are hung up."""
 
 
-async def serve(settings: Settings, say: Callable[[str], None] = print) -> int:
+async def serve(
+    settings: Settings,
+    say: Callable[[str], None] = print,
+    *,
+    configure_number: bool = False,
+    restore_number: bool = False,
+) -> int:
     """Run the server until SIGTERM or SIGINT. The exit status.
 
-    `say` takes lines for the person at the terminal. Raises `BridgeError` when it cannot start.
+    `configure_number` points the number's webhook here, `restore_number` puts it back at the end. `say` takes lines
+    for the person at the terminal. Raises `BridgeError` when it cannot start.
     """
     pipe = configure_logging(settings.log_level, settings.log_json, _secrets(settings))
-    tunnel: Tunnel | None = None
+    tunnel: NgrokTunnel | None = None
     try:
         if settings.shortwire_tunnel == "ngrok":
             token = settings.ngrok_authtoken.get_secret_value() if settings.ngrok_authtoken else ""
@@ -69,7 +77,16 @@ async def serve(settings: Settings, say: Callable[[str], None] = print) -> int:
         signals = _signals()  # first: whoever sees us ready may tell us to stop
         async with Server(settings, say=say) as server:
             say(f"ready on http://{settings.shortwire_host}:{server.port}")
-            await _until_told_to_stop(server.desk, signals, say)
+            async with attended(
+                settings,
+                echo=server.echo,
+                move=server.move,
+                say=say,
+                tunnel=tunnel,
+                configure_number=configure_number,
+                restore_number=restore_number,
+            ):
+                await _until_told_to_stop(server.desk, signals, say)
         return 0
     finally:
         if tunnel is not None:
@@ -89,16 +106,23 @@ class Server:
     ) -> None:
         self._settings = settings
         options = options or settings.bridge_options()
-        self.options = replace(options, node=options.node or f"{socket.gethostname()}:{settings.port}")
+        self.options = replace(options, node=options.node or f"{socket.gethostname()}:{settings.port or settings.shortwire_profile.value}")
         self._say = say
         self._exits = AsyncExitStack()
         self.desk: Switchboard
+        self.echo: DoctorEcho
         self._front: Front
 
     @property
     def port(self) -> int:
         """The one that is listened on."""
         return self._front.port
+
+    def move(self, public_url: str) -> None:
+        """The public address has changed: new calls use it, calls in progress are left alone."""
+        self.echo.public_url = public_url
+        context = self.desk.context
+        self.desk.context = replace(context, options=replace(context.options, public_url=public_url))
 
     async def __aenter__(self) -> Self:
         try:
@@ -150,7 +174,9 @@ class Server:
                 agent_overrides=low_latency.overrides if options.toggles.low_latency_mode else lambda _agent_id: {},
             )
         )
-        echo = DoctorEcho(options.public_url, lambda url, fields, signature: verify(auth_token, url, fields, signature))
+        self.echo = echo = DoctorEcho(
+            options.public_url, lambda url, fields, signature: verify(auth_token, url, fields, signature)
+        )
         web = create_app(
             desk,
             WebOptions(
@@ -158,6 +184,7 @@ class Server:
                 api_key=settings.shortwire_api_key.get_secret_value(),
                 verify_signature=lambda url, fields, signature: verify(auth_token, url, fields, signature),
                 echo=echo,
+                public_address=lambda: echo.public_url,
             ),
         )
         self._front = Front(web, echo.before(desk.admit), _front_options(settings, options, lean=lean))

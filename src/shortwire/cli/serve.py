@@ -32,6 +32,12 @@ def serve(
     tunnel: Annotated[
         Literal["ngrok"] | None, typer.Option(help="Open a tunnel and use its address as SERVER_URL.")
     ] = None,
+    configure_number: Annotated[
+        bool, typer.Option("--configure-number", help="Point the Twilio number's incoming calls here.")
+    ] = False,
+    restore_number: Annotated[
+        bool, typer.Option("--restore-number", help="With --configure-number: put back at exit what was there.")
+    ] = False,
     env_file: Annotated[Path | None, typer.Option(help="Settings file instead of ./.env.")] = None,
     allowed_countries: Annotated[str | None, typer.Option(help="Countries that may be dialled, such as US,CA.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Directory of database and tapes.")] = None,
@@ -56,6 +62,7 @@ def serve(
     """Run the server: HTTP and media on one port."""
     overrides = dict(locals())
     env_file = overrides.pop("env_file")
+    number = {name: True for name in ("configure_number", "restore_number") if overrides.pop(name)}
     for name in ("profile", "port", "host", "tunnel", "data_dir", "tape"):
         overrides[f"shortwire_{name}"] = overrides.pop(name)
     from ..settings import load_settings
@@ -69,7 +76,7 @@ def serve(
     sys.stdout.flush()
     from ..app import serve as serve_app
 
-    raise typer.Exit(run_on_fast_loop(serve_app(settings)))
+    raise typer.Exit(run_on_fast_loop(serve_app(settings, **number)))
 
 
 def run_on_fast_loop(main: Coroutine[Any, Any, int]) -> int:

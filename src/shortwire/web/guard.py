@@ -117,7 +117,8 @@ class Guard:
         signature = headers.get("x-twilio-signature", "")
         if not signature:
             raise _forbidden()
-        url = self._options.public_url + _raw_path(scope)
+        now = self._options.public_address
+        url = (now() if now is not None else self._options.public_url) + _raw_path(scope)
         query = scope["query_string"].decode("latin-1")
         if query:
             url += "?" + query

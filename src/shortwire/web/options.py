@@ -33,6 +33,8 @@ class WebOptions:
     heartbeat_s: float = 15.0
     """Pause after which an event stream sends a comment, so that proxies keep it open."""
 
+    public_address: Callable[[], str] | None = None
+    """The address at this moment, where a tunnel may change it; None: `public_url`, for ever."""
     echo: DoctorEcho | None = None
     """What `shortwire doctor` asks through the public address; None: it cannot."""
 
