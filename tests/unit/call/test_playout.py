@@ -35,7 +35,7 @@ class PlayoutMachine(RuleBasedStateMachine):
         """mark: (number of clears before it, ms of audio of its epoch before it)"""
         self.heard_at_clear_ns: list[int] = []
         self.lost = False
-        self.runs_told: set[int] = set()
+        self.runs_told: dict[int, int] = {}
 
     @initialize(way_ms=st.integers(0, 300), jitter_ms=st.sampled_from([0, 0, 0, 40, 150]))
     def a_network(self, way_ms: int, jitter_ms: int) -> None:
@@ -88,8 +88,8 @@ class PlayoutMachine(RuleBasedStateMachine):
         assert confirmed.position_ms == self.playout.confirmed_ms > before_ms
         assert confirmed.position_ms == pytest.approx(self.epoch_base_ms + amount_ms, abs=CLOSE_MS)
         if confirmed.run_started_ns is not None:
-            assert self.runs not in self.runs_told
-            self.runs_told.add(self.runs)
+            assert confirmed.run_started_ns < self.runs_told.get(self.runs, 1 << 62)
+            self.runs_told[self.runs] = confirmed.run_started_ns
             began_ns = self.carrier.run_began_ns[self.runs] + self.carrier.way_ns
             late_ns = confirmed.run_started_ns - began_ns
             assert -2 <= late_ns <= self.carrier.holes_ns[self.runs] + self.jitter_ns + 2
