@@ -1,0 +1,264 @@
+"""calls show, compare, verify; report; tape; gate: what they print, what they write, how they end."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import io
+import json
+import sys
+import threading
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "call"))
+
+from taped_call import taped_call
+
+from shortwire.audio.reading import read
+from shortwire.call.tape import read_tape
+from shortwire.cli.report import seconds_of
+from shortwire.cli.root import app
+from shortwire.cli.verify import verify_gaps
+from shortwire.errors import UsageError
+
+runner = CliRunner()
+TAPE = taped_call()
+
+
+@pytest.fixture
+def tape(tmp_path: Path) -> Path:
+    path = tmp_path / "call_taped.tape"
+    path.write_bytes(TAPE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def reading() -> Any:
+    return read(read_tape(TAPE))
+
+
+@pytest.fixture
+def call_file(tmp_path: Path, reading: Any) -> Path:
+    """A call as the API would tell it."""
+    path = tmp_path / "call.json"
+    call = {"id": "call_taped", "turns": [turn.as_dict() for turn in reading.turns], "latencies": {}}
+    path.write_text(json.dumps({**call, "agent_id": "agent_1", "created_at": 0.0, "disposition": "answered"}))
+    return path
+
+
+def run(*arguments: object, status: int = 0) -> str:
+    result = runner.invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == status, result.output
+    return result.output
+
+
+def test_a_tape_is_shown(tape: Path) -> None:
+    text = run("tape", "show", tape)
+    assert "Are you open?" in text
+    assert "(interrupted)" in text
+    assert "turn 1" in text
+    assert "sound: good" in text
+    told = json.loads(run("tape", "show", tape, "--json"))
+    assert [turn["party"] for turn in told["turns"]] == ["", "Are you open?", "And today?"]
+    assert told["turns"][1]["interrupted"]
+    # Speech of 800 ms, 600 ms of silence, then the reply is read; heard when the mark said so.
+    assert told["turns"][1]["response_gap_ms"] == pytest.approx(600 + 160 - 60, abs=40)
+
+
+def test_a_tape_is_found_by_its_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHORTWIRE_DATA_DIR", str(tmp_path))
+    (tmp_path / "tapes").mkdir()
+    (tmp_path / "tapes" / "call_taped.tape").write_bytes(TAPE)
+    assert "every checksum fits" in run("tape", "verify", "call_taped")
+    assert "no tape call_other" in run("tape", "verify", "call_other", status=2)
+
+
+def test_a_tape_is_heard(tape: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.wav"
+    run("tape", "audio", tape, "-o", out)
+    with wave.open(str(out)) as file:
+        assert (file.getnchannels(), file.getframerate()) == (2, 8000)
+        assert file.getnframes() > 8000 * 5
+
+
+def test_a_tape_replays(tape: Path) -> None:
+    assert "every one as it was sent then" in run("tape", "replay", tape)
+    assert json.loads(run("tape", "replay", tape, "--json"))["differences"] == []
+
+
+def test_a_difference_is_shown_with_its_time(tape: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shortwire.call.downlink.FIRST_MS", 120)
+    text = run("tape", "replay", tape, status=1)
+    assert "audio, 60 ms" in text
+    assert "audio, 120 ms" in text
+    assert "to the phone" in text
+
+
+@pytest.mark.parametrize("command", ["show", "verify", "replay", "audio"])
+def test_a_damaged_tape_says_where_and_gives_what_is_sound(tape: Path, command: str) -> None:
+    tape.write_bytes(TAPE[: len(TAPE) * 2 // 3] + b"\0" * 400)
+    text = run("tape", command, tape, status=1)
+    assert "this tape is damaged: the block at byte" in text
+    assert "records before that are sound" in text
+
+
+def test_a_tape_of_a_newer_version_is_refused(tape: Path) -> None:
+    tape.write_bytes(TAPE[:8] + b"\x63\x00" + TAPE[10:])
+    assert "written by a newer Shortwire" in run("tape", "show", tape, status=2)
+    tape.write_bytes(b"RIFF")
+    assert "not a Shortwire tape" in run("tape", "replay", tape, status=2)
+
+
+def test_a_report_is_made_of_a_tape_alone(tape: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    run("report", tape, "-o", out)
+    page = out.read_text()
+    assert "data:audio/wav;base64," in page
+    assert "Are you open?" in page
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_a_report_wants_a_call_or_a_time() -> None:
+    assert "name a call, or a time" in run("report", status=2)
+    assert "no length of time" in run("report", "--since", "yesterday", status=2)
+    assert (seconds_of("30m"), seconds_of("1.5d")) == (1800, 129600)
+    with pytest.raises(UsageError):
+        seconds_of("1y")
+
+
+def test_a_report_of_the_last_day(server: Any, tmp_path: Path) -> None:
+    told = json.loads(run("report", "--since", "1d", "--json"))
+    assert told["all"]["calls"] == 0
+    run("report", "--since", "1d", "-o", tmp_path / "many.html")
+    assert "Calls of the last 1d" in (tmp_path / "many.html").read_text()
+
+
+def test_the_gate(call_file: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base.json"
+    run("gate", "--write", base, call_file)
+    assert "ok      Response gap" in run("gate", "--baseline", base, call_file)
+    slow = json.loads(call_file.read_text())
+    for turn in slow["turns"]:
+        for name in ("response_gap_ms", "playout_ms"):
+            turn[name] = turn[name] and turn[name] + 400
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "call.json").write_text(json.dumps(slow))
+    text = run("gate", "--baseline", base, folder, status=1)
+    assert "SLOWER  Response gap" in text
+    assert "Way to the ear and back (+400 ms)" in text
+    assert json.loads(run("gate", "--baseline", base, folder, "--json", status=1))["slower"][0]["part"]
+    assert "--baseline FILE or --write FILE" in run("gate", call_file, status=2)
+
+
+class Twilio(http.server.BaseHTTPRequestHandler):
+    """The recordings of one call, as documented (protocols/twilio.md section 3.6)."""
+
+    wav = b""
+    asked: list[str]
+    listed: list[dict[str, Any]]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        expected = "Basic " + base64.b64encode(b"AC1:secret").decode()
+        if self.headers["Authorization"] != expected:
+            self._answer(401, b'{"code":20003,"message":"Authenticate"}')
+        elif self.path == "/2010-04-01/Accounts/AC1/Calls/CA1/Recordings.json":
+            self._answer(200, json.dumps({"recordings": self.listed}).encode())
+        elif self.path.startswith("/2010-04-01/Accounts/AC1/Recordings/RE2.wav"):
+            self._answer(200, self.wav)
+        else:
+            self._answer(404, b'{"code":20404}')
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def carrier(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Twilio]]:
+    Twilio.asked, Twilio.wav = [], read(read_tape(TAPE)).wav(read_tape(TAPE)) or b""
+    Twilio.listed = [
+        {"sid": "RE1", "status": "completed", "channels": 1, "duration": "90"},
+        {"sid": "RE2", "status": "completed", "channels": 2, "duration": "9"},
+        {"sid": "RE3", "status": "in-progress", "channels": 2, "duration": None},
+    ]
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Twilio)
+    thread = threading.Thread(target=running.serve_forever, daemon=True)
+    thread.start()
+    monkeypatch.setenv("TWILIO_ACCOUNT_SID", "AC1")
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "secret")
+    monkeypatch.setenv("TWILIO_API_BASE_URL", f"http://127.0.0.1:{running.server_address[1]}")
+    yield Twilio
+    running.shutdown()
+    running.server_close()
+    thread.join(10)
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch, call_file: Path) -> dict[str, Any]:
+    """The server knows the call."""
+    call = {**json.loads(call_file.read_text()), "call_sid": "CA1"}
+    monkeypatch.setattr("shortwire.cli.calls.fetch", lambda *_a, **_k: call)
+    return call
+
+
+def test_our_gaps_are_held_against_the_carriers_recording(carrier: type[Twilio], known: dict[str, Any]) -> None:
+    text = run("calls", "verify", "call_taped")
+    assert "our figures agree with the recording: 2 of 2 gaps compared" in text
+    assert carrier.asked[-1].endswith("RE2.wav?RequestedChannels=2")
+    known["turns"][2]["response_gap_ms"] -= 300  # a figure that flatters
+    found = json.loads(run("calls", "verify", "call_taped", "--json", status=1))
+    assert not found["agree"]
+    assert found["turns"][1]["difference_ms"] == pytest.approx(-300, abs=40)
+
+
+def test_a_call_without_a_recording_says_how_to_get_one(carrier: type[Twilio], known: dict[str, Any]) -> None:
+    carrier.listed = carrier.listed[2:]
+    assert "no finished recording of this call" in run("calls", "verify", "call_taped", status=2)
+
+
+def test_a_wrong_token_is_the_carriers_no(
+    carrier: type[Twilio], known: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "wrong")
+    assert "HTTP 401" in run("calls", "verify", "call_taped", status=69)
+    monkeypatch.setenv("TWILIO_API_BASE_URL", "http://api.example.com")
+    assert "is not https" in run("calls", "verify", "call_taped", status=78)
+
+
+def test_a_recording_that_begins_later_is_laid_in_place(reading: Any) -> None:
+    wav = reading.wav(read_tape(TAPE))
+    with wave.open(io.BytesIO(wav)) as file:
+        frames = file.readframes(file.getnframes())
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setparams((2, 2, 8000, 0, "NONE", ""))
+        file.writeframes(b"\0" * 4 * 8000 * 7 + frames)
+    call = {"turns": [turn.as_dict() for turn in reading.turns]}
+    assert verify_gaps(call, out.getvalue(), tolerance_ms=40)["agree"]
+    assert not verify_gaps({"turns": []}, out.getvalue(), tolerance_ms=40)["agree"]
+    with pytest.raises(UsageError, match="cannot be compared"):
+        verify_gaps(call, b"mp3", tolerance_ms=40)
+
+
+def test_a_call_is_shown_with_its_waterfall(
+    known: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    facts = dict.fromkeys(("dialed_at", "ringing_at", "answered_at", "connected_at", "ended_at", "cause"))
+    known.update(facts, direction="outbound", number="+1", profile="optimized", state="ended", conversation_id=None)
+    text = run("calls", "show", "call_taped")
+    assert "where the time went" in text
+    assert "what to change" in text
+    assert "Response gap" in run("calls", "compare", "call_taped", "call_taped")
+    assert json.loads(run("calls", "show", "call_taped", "--json"))["id"] == "call_taped"
