@@ -131,13 +131,15 @@ class Recording:
         return [piece for piece in cut if piece[0] < piece[1]]
 
     def _audible(self, pieces: Sequence[tuple[int, int, bool]]) -> tuple[int, int]:
-        """First and one-past-last byte of whole frames in which either side makes a sound."""
+        """First and one-past-last byte of whole frames in which a recorded side makes a sound."""
+        spoken, heard = self._sides()
+        sides = {"inbound": (spoken,), "outbound": (heard,)}.get(self.track, (spoken, heard))
         loud = [
             at
             for begin, end, sounding in pieces
             if sounding
             for at in range(begin, end, FRAME_BYTES)
-            if any(level(side[at : at + FRAME_BYTES]) > _AUDIBLE for side in self._sides())
+            if any(level(side[at : at + FRAME_BYTES]) > _AUDIBLE for side in sides)
         ]
         return (loud[0], loud[-1] + FRAME_BYTES) if loud else (0, 0)
 
