@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+import aiohttp
 import pytest
 from aiohttp import web
 from multidict import MultiDict
@@ -16,7 +19,7 @@ from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 from twilio.twiml.voice_response import Connect, VoiceResponse
 
-from shortwire.emulators.twilio import OwnedNumber, PartyScript, TwilioConfig, TwilioEmulator
+from shortwire.emulators.twilio import Faults, OwnedNumber, PartyScript, TwilioConfig, TwilioEmulator
 
 ACCOUNT, TOKEN = "AC" + "7" * 32, "secret-of-the-account"
 KEY, KEY_SECRET = "SK" + "8" * 32, "secret-of-the-key"
@@ -157,6 +160,118 @@ async def test_notifications_are_readable() -> None:
         await twilio.calls[made.sid].ended()
         (note,) = await in_thread(client.calls(made.sid).notifications.list)
     assert (note.error_code, note.log) == ("12100", "0")
+
+
+async def test_recordings_of_a_live_call_from_start_to_delete() -> None:
+    async with emulator(recording_processing_s=0.0) as twilio:
+        client = sdk(twilio)
+        sid = (await in_thread(lambda: client.calls.create(to=THEIRS, from_=OURS, twiml=PAUSE))).sid
+        await until(lambda: twilio.calls[sid].status == "in-progress")
+        made = await in_thread(
+            lambda: client.calls(sid).recordings.create(recording_channels="dual", recording_track="both")
+        )
+        assert (made.status, made.channels, made.source, made.track) == (
+            "in-progress",
+            2,
+            "StartCallRecordingAPI",
+            "both",
+        )
+        assert (made.duration, made.call_sid) == (None, sid)
+        paused = await in_thread(
+            lambda: client.calls(sid).recordings("Twilio.CURRENT").update(status="paused", pause_behavior="skip")
+        )
+        assert (paused.sid, paused.status) == (made.sid, "paused")
+        again = await in_thread(lambda: client.calls(sid).recordings(made.sid).update(status="in-progress"))
+        assert again.status == "in-progress"
+        await until(lambda: twilio.recordings[made.sid].length_ms >= 100)
+        stopped = await in_thread(lambda: client.calls(sid).recordings(made.sid).update(status="stopped"))
+        assert stopped.status == "stopped"
+        await until(lambda: twilio.recordings[made.sid].status == "completed")
+        whole = await in_thread(client.recordings(made.sid).fetch)
+        assert (whole.status, whole.duration, whole.channels) == ("completed", "0", 2)
+        assert whole.media_url == f"{twilio.base_url}/2010-04-01/Accounts/{ACCOUNT}/Recordings/{made.sid}"
+        assert [r.sid for r in await in_thread(lambda: client.recordings.list(call_sid=sid))] == [made.sid]
+        assert [r.sid for r in await in_thread(client.calls(sid).recordings.list)] == [made.sid]
+        for query, channels in (("", 2), ("?RequestedChannels=2", 2), ("?RequestedChannels=1", 1)):
+            async with aiohttp.ClientSession() as session, session.get(f"{whole.media_url}.wav{query}") as answer:
+                with wave.open(io.BytesIO(await answer.read())) as file:
+                    assert (file.getnchannels(), file.getframerate()) == (channels, 8000)
+        assert await in_thread(client.recordings(made.sid).delete) is True
+        with pytest.raises(TwilioRestException) as gone:
+            await in_thread(client.recordings(made.sid).fetch)
+        assert (gone.value.status, gone.value.code) == (404, 20404)
+        assert await in_thread(lambda: client.recordings.list(call_sid=sid)) == []
+
+
+async def test_one_way_streams_and_events() -> None:
+    async with judging() as judge, emulator() as twilio:
+        client = sdk(twilio)
+        sid = (await in_thread(lambda: client.calls.create(to=THEIRS, from_=OURS, twiml=PAUSE))).sid
+        await until(lambda: twilio.calls[sid].status == "in-progress")
+        url = f"ws://127.0.0.1:{judge.port}/media"
+        made = await in_thread(
+            lambda: client.calls(sid).streams.create(
+                url=url,
+                name="ear",
+                track="both_tracks",
+                status_callback=f"http://127.0.0.1:{judge.port}/stream",
+                parameter1_name="ticket",
+                parameter1_value="t-1",
+            )
+        )
+        assert (made.name, made.status) == ("ear", "in-progress")
+        await until(lambda: ("/stream", True) in judge.verdicts)
+        with pytest.raises(TwilioRestException) as second:
+            await in_thread(lambda: client.calls(sid).streams.create(url=url, name="ear"))
+        assert (second.value.status, second.value.code) == (400, 21200)
+        stopped = await in_thread(lambda: client.calls(sid).streams(made.sid).update(status="stopped"))
+        assert stopped.status == "stopped"
+        await until(lambda: judge.verdicts.count(("/stream", True)) == 2)
+        events = await in_thread(client.calls(sid).events.list)
+    assert [event.request["method"] for event in events if event.request] == ["POST", "POST"]
+    assert [event.response["response_code"] for event in events if event.response] == [204, 204]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK's own use of aiohttp
+async def test_the_async_client_records_and_pages() -> None:
+    async with emulator(recording_processing_s=0.0) as twilio:
+        http = AsyncTwilioHttpClient()
+        try:
+            client = sdk(twilio, KEY, KEY_SECRET, http_client=http)
+            for _ in range(5):
+                made = await client.calls.create_async(to=THEIRS, from_=OURS, twiml=PAUSE)
+            assert len(await client.calls.list_async(page_size=2)) == 5
+            await until(lambda: twilio.calls[made.sid].status == "in-progress")
+            recording = await client.calls(made.sid).recordings.create_async()
+            await client.calls(made.sid).update_async(status="completed")
+            await until(lambda: twilio.recordings[recording.sid].status in {"completed", "absent"})
+            assert (await client.recordings(recording.sid).fetch_async()).status in {"completed", "absent"}
+            assert await client.recordings(recording.sid).delete_async() is True
+            assert await client.calls(made.sid).delete_async() is True
+            with pytest.raises(TwilioRestException) as refused:
+                await client.calls.create_async(to="+15005550002", from_=OURS, twiml=PAUSE)
+            assert (refused.value.status, refused.value.code) == (400, 21214)
+            assert "cannot be reached" in refused.value.msg
+        finally:
+            await http.close()
+
+
+async def test_what_the_client_sees_of_a_fault() -> None:
+    async with emulator() as twilio:
+        client = sdk(twilio)
+        for status, code in ((401, 20003), (429, 20429), (500, 20500), (503, 20503)):
+            twilio.faults = Faults(rest_status=status, rest_times=1)
+            with pytest.raises(TwilioRestException) as refused:
+                await in_thread(lambda: client.calls.create(to=THEIRS, from_=OURS, twiml=PAUSE))
+            assert (refused.value.status, refused.value.code) == (status, code)
+            assert twilio.calls == {}, "nothing was done"
+            assert (await in_thread(client.calls.list)) == [], "one time, and no more"
+        twilio.faults = Faults(create_then="500")
+        with pytest.raises(TwilioRestException) as unknown:
+            await in_thread(lambda: client.calls.create(to=THEIRS, from_=OURS, twiml=PAUSE))
+        assert unknown.value.status == 500
+        assert len(twilio.calls) == 1, "it was created all the same"
+        assert len(await in_thread(client.calls.list)) == 1, "and can be found"
 
 
 class Judge:
