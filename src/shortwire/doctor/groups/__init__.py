@@ -1,1 +1,1 @@
-"""One file per group of checks; importing one registers its checks."""
+"""The checks, one file per group (two where one would be too long); importing a file registers its checks."""
