@@ -106,7 +106,9 @@ class Server:
     ) -> None:
         self._settings = settings
         options = options or settings.bridge_options()
-        self.options = replace(options, node=options.node or f"{socket.gethostname()}:{settings.port or settings.shortwire_profile.value}")
+        self.options = replace(
+            options, node=options.node or f"{socket.gethostname()}:{settings.port or settings.shortwire_profile.value}"
+        )
         self._say = say
         self._exits = AsyncExitStack()
         self.desk: Switchboard

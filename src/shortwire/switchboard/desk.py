@@ -179,6 +179,8 @@ class Switchboard:
         self.adopt(call, placed.sid)
         if call.record.id not in self._live:  # ended, and its wind-up gave up waiting for this id
             await self._settler.hang_up_late(call.record.id, placed.sid)
+        else:
+            self._settler.placed(call)
 
     def adopt(self, call: LiveCall, call_sid: CallSid) -> None:
         """The carrier's id of a call is known."""

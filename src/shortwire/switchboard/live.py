@@ -155,7 +155,8 @@ class LiveCall:
         return self.context.options.toggles.prewarm
 
     def _agent_failed(self, error: AgentError) -> None:
-        self._finish(HangupCause(error.cause), str(error))
+        cause = HangupCause(error.cause)
+        self._finish(cause, error.details if error.message == cause.meaning else str(error))
         self.pump()
 
     # What the session leaves behind

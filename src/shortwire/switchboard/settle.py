@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from ..call.state import fact_of_status
+from ..call.state import CallFact, fact_of_status
 from ..errors import CarrierError
 from ..records import CallEvent, CallRecord, CarrierCall, EventKind
 from ..terms import CallId, CallSid, CallState, HangupCause
@@ -28,6 +28,11 @@ log = structlog.get_logger(__name__)
 
 _ASK_AFTER_S = (2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 """Pauses between questions; whether a new call is listed at once is unconfirmed, so two minutes in all."""
+
+
+_NO_NEWS_S = (8.0, 10.0, 15.0, 30.0, 30.0)
+"""Pauses between questions about a call that was placed and of which no callback came. A carrier's callbacks come
+within a second; a queue or a slow network may hold them, so asking decides nothing by itself."""
 
 
 class Settler:
@@ -49,6 +54,33 @@ class Settler:
     def uncertain(self, call: LiveCall) -> None:
         """The carrier may have placed this call."""
         self._spawn(self._look_for_safely(call))
+
+    def placed(self, call: LiveCall) -> None:
+        """The carrier has accepted this call; if it then says nothing, it is asked."""
+        self._spawn(self._ask_about(call))
+
+    async def _ask_about(self, call: LiveCall) -> None:
+        """A wrong SERVER_URL is silence: no callback, no stream. The carrier knows what became of the call."""
+        for pause_s in _NO_NEWS_S:
+            await asyncio.sleep(pause_s)
+            sid = call.record.call_sid
+            if sid is None or call.record.state is not CallState.DIALING or call.session.cause is not None:
+                return
+            try:
+                asked = await self._desk.context.carrier.fetch_call(sid)
+            except CarrierError as error:
+                log.warning("call.no_news", call_id=call.record.id, error=str(error))
+                continue
+            if asked is None or call.record.state is not CallState.DIALING:
+                continue
+            fact = fact_of_status(asked.status)
+            if fact is CallFact.CAUSE_KNOWN:
+                # Answered and over, and we heard nothing of it: the carrier cannot reach us.
+                cause = CAUSE_OF_STATUS[asked.status]
+                unreached = cause is HangupCause.PARTY_HANGUP
+                call.carrier_ended(HangupCause.MEDIA_NEVER_CAME if unreached else cause)
+            elif fact is not None:
+                call.learn(fact)
 
     async def _look_for_safely(self, call: LiveCall) -> None:
         try:

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from shortwire.emulators.elevenlabs.account import Subscription, SubscriptionFacts
 from shortwire.emulators.elevenlabs.agents import AgentBook
 from shortwire.emulators.elevenlabs.config import EmulatorConfig, Faults
 from shortwire.emulators.elevenlabs.connections import WatchedConnection
@@ -49,6 +50,8 @@ class ElevenLabsEmulator:
         self.recordings: dict[str, Recording] = {}
         """Of conversations, with ``keep_audio``."""
         self.webhooks = Webhooks(self)
+        self.subscription = SubscriptionFacts()
+        """What ``GET /v1/user/subscription`` answers; change it at any time."""
         self.port = 0
         self.ca_pem: Path | None = None
         """With TLS: the certificate of our authority, for SSL_CERT_FILE."""
@@ -116,6 +119,7 @@ class ElevenLabsEmulator:
 
         app.router.add_routes([web.get("/v1/convai/conversation", conversation)])
         app.router.add_routes(Rest(self).routes())
+        app.router.add_routes(Subscription(self, self.subscription).routes())
         app.router.add_routes(Control(self).routes())
         app.on_response_prepare.append(_say_so)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
