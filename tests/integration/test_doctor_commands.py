@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from shortwire.app import Server
 from shortwire.cli.root import app
 from shortwire.demo.processes import free_port
+from shortwire.emulators.twilio import PartyScript
 from shortwire.net.vendor_hosts import AgentHost, CarrierPoint
 from shortwire.settings import load_settings
 
@@ -149,6 +150,33 @@ def test_nothing_is_dialled(elsewhere: Elsewhere) -> None:
     assert {method for method, _ in methods} == {"GET"}
 
 
+def test_json_is_pure_also_when_a_call_is_played(elsewhere: Elsewhere) -> None:
+    write(elsewhere.clinic)
+    done = invoke("doctor", "--json", "--only", "call.emulated")
+    assert json.loads(done.stdout)["worst"] == "pass", done.output
+
+
+def test_a_live_call_is_placed_only_when_nothing_fails(elsewhere: Elsewhere) -> None:
+    clinic = elsewhere.clinic
+    write(clinic)
+    clinic.twilio.config.parties["+14155550123"] = PartyScript(ring_s=0.05, hang_up_after_ms=200)  # type: ignore[index]
+    clinic.twilio.account.balance = "0"
+    done = invoke("doctor", "--only", "carrier.balance", "--live-call", "+14155550123")
+    assert done.exit_code == 1
+    assert clinic.twilio.calls == {}
+    clinic.twilio.account.balance = "20"
+    server = Server(clinic.made_settings(), say=lambda line: None)
+    elsewhere.run(server.__aenter__())
+    try:
+        done = invoke("doctor", "--only", "carrier.balance", "--live-call", "+14155550123")
+    finally:
+        elsewhere.run(server.__aexit__(None, None, None))
+    assert done.exit_code == 0, done.output
+    assert len(clinic.twilio.calls) == 1
+    assert "This is billed." in done.output
+    assert "+14155550123" not in done.output
+
+
 def test_from_a_wrong_file_to_a_working_call_by_doctors_words_alone(elsewhere: Elsewhere) -> None:
     clinic = elsewhere.clinic
     clinic.agent("conversation_config.conversation.client_events", ["audio", "user_transcript", "agent_response"])
@@ -229,7 +257,7 @@ def test_agent_show_names_value_cost_and_source(elsewhere: Elsewhere) -> None:
     done = invoke("agent", "show")
     assert done.exit_code == 0, done.output
     assert "costs  tts.model_id = eleven_turbo_v2  (about 175 to 225 ms per turn)" in done.output
-    assert "elevenlabs.md 10" in done.output
+    assert "ElevenLabs docs, models" in done.output
     rows = json.loads(invoke("agent", "show", "--json").stdout)["fields"]
     assert any(row["field"].endswith("turn.turn_eagerness") for row in rows)
 

@@ -22,7 +22,7 @@ NEEDED_EVENTS = ("audio", "interruption")
 WANTED_EVENTS = ("user_transcript", "agent_response", "agent_response_correction")
 """Without these there is no transcript, and no words to a turn."""
 
-_FORMATS_SOURCE = "elevenlabs.md 4.3: ulaw_8000 avoids transcoding for telephony"
+_FORMATS_SOURCE = "ElevenLabs API reference, agents: ulaw_8000 avoids transcoding for telephony"
 _MODELS = {
     "eleven_flash_v2": (75, 75),
     "eleven_flash_v2_5": (75, 75),
@@ -158,7 +158,7 @@ def _output(value: Any, agent: Mapping[str, Any]) -> Reading:
 
 @_lever("tts.model_id")
 def _model(value: Any, agent: Mapping[str, Any]) -> Reading:
-    path, source = "tts.model_id", "elevenlabs.md 10: model times, without network"
+    path, source = "tts.model_id", "ElevenLabs docs, models: times without the network"
     language = value_at(agent, CONFIG + "agent.language")
     best = "eleven_flash_v2" if language in ("en", MISSING, None, "") else "eleven_flash_v2_5"
     time = _MODELS.get(str(value))
@@ -172,7 +172,7 @@ def _model(value: Any, agent: Mapping[str, Any]) -> Reading:
 
 @_lever("turn.turn_eagerness")
 def _eagerness(value: Any, agent: Mapping[str, Any]) -> Reading:
-    path, source = "turn.turn_eagerness", "elevenlabs.md 10: eager ends turns sooner, more false ends"
+    path, source = "turn.turn_eagerness", "ElevenLabs docs, latency: eager ends turns sooner, more false ends"
     if value == "eager":
         return _good(path, value, "turns end early", source)
     words = (
@@ -183,7 +183,7 @@ def _eagerness(value: Any, agent: Mapping[str, Any]) -> Reading:
 
 @_lever("turn.spelling_patience")
 def _spelling(value: Any, agent: Mapping[str, Any]) -> Reading:
-    path, source = "turn.spelling_patience", "elevenlabs.md 4.3: auto waits longer while somebody spells"
+    path, source = "turn.spelling_patience", "ElevenLabs API reference, agents: auto waits longer while somebody spells"
     if value == "off":
         return _good(path, value, "no extra waiting", source)
     words = "waits longer whenever somebody seems to spell"
@@ -192,7 +192,7 @@ def _spelling(value: Any, agent: Mapping[str, Any]) -> Reading:
 
 @_lever("turn.speculative_turn")
 def _speculative(value: Any, agent: Mapping[str, Any]) -> Reading:
-    path, source = "turn.speculative_turn", "elevenlabs.md 10: the LLM starts during the silence"
+    path, source = "turn.speculative_turn", "ElevenLabs docs, latency: the LLM starts during the silence"
     if value is True:
         return _good(path, value, "the answer is begun before the turn has surely ended", source)
     words = "the LLM starts only when the turn has surely ended"
@@ -201,7 +201,10 @@ def _speculative(value: Any, agent: Mapping[str, Any]) -> Reading:
 
 @_lever("turn.soft_timeout_config.timeout_seconds")
 def _soft(value: Any, agent: Mapping[str, Any]) -> Reading:
-    path, source = "turn.soft_timeout_config.timeout_seconds", "elevenlabs.md 4.3: a filler, about 3 s suggested"
+    path, source = (
+        "turn.soft_timeout_config.timeout_seconds",
+        "ElevenLabs API reference, agents: a filler, about 3 s suggested",
+    )
     if isinstance(value, int | float) and value > 0:
         return _good(path, value, f"says a filler when the LLM takes over {value:g} s", source)
     words = "dead air for as long as a slow LLM takes"
@@ -211,7 +214,10 @@ def _soft(value: Any, agent: Mapping[str, Any]) -> Reading:
 
 @_lever("agent.prompt.llm")
 def _llm(value: Any, agent: Mapping[str, Any]) -> Reading:
-    path, source = "agent.prompt.llm", "elevenlabs.md 10: time to first token is among the largest parts of a turn"
+    path, source = (
+        "agent.prompt.llm",
+        "ElevenLabs docs, latency: time to first token is among the largest parts of a turn",
+    )
     name = str(value)
     if name == "custom-llm":
         words = "your own model: its time to first token is yours to measure"
@@ -227,7 +233,7 @@ def _llm(value: Any, agent: Mapping[str, Any]) -> Reading:
 
 @_lever("agent.prompt.reasoning_effort")
 def _effort(value: Any, agent: Mapping[str, Any]) -> Reading:
-    path, source = "agent.prompt.reasoning_effort", "elevenlabs.md 10: none or minimal"
+    path, source = "agent.prompt.reasoning_effort", "ElevenLabs docs, latency: none or minimal"
     if value in (None, "none", "minimal"):
         return _good(path, value, "no thinking aloud before the answer", source)
     risk = "less thorough answers"
@@ -236,7 +242,7 @@ def _effort(value: Any, agent: Mapping[str, Any]) -> Reading:
 
 @_lever("agent.prompt.thinking_budget")
 def _thinking(value: Any, agent: Mapping[str, Any]) -> Reading | None:
-    path, source = "agent.prompt.thinking_budget", "elevenlabs.md 4.3: 0 is off where supported"
+    path, source = "agent.prompt.thinking_budget", "ElevenLabs API reference, agents: 0 is off where supported"
     if value is None:
         return None
     if value == 0:
@@ -247,7 +253,10 @@ def _thinking(value: Any, agent: Mapping[str, Any]) -> Reading | None:
 
 @_lever("agent.prompt.enable_reasoning_summary")
 def _summary(value: Any, agent: Mapping[str, Any]) -> Reading:
-    path, source = "agent.prompt.enable_reasoning_summary", "elevenlabs.md 4.3: off gives a faster first token"
+    path, source = (
+        "agent.prompt.enable_reasoning_summary",
+        "ElevenLabs API reference, agents: off gives a faster first token",
+    )
     if not value:
         return _good(path, value, "off", source)
     return _costs(path, value, "delays the first token", source, False, "first token sooner")
@@ -255,7 +264,7 @@ def _summary(value: Any, agent: Mapping[str, Any]) -> Reading:
 
 @_lever("agent.prompt.cascade_timeout_seconds")
 def _cascade(value: Any, agent: Mapping[str, Any]) -> Reading:
-    path, source = "agent.prompt.cascade_timeout_seconds", "elevenlabs.md 10: 2 s for faster failover"
+    path, source = "agent.prompt.cascade_timeout_seconds", "ElevenLabs docs, latency: 2 s for faster failover"
     if isinstance(value, int | float) and value <= 2:
         return _good(path, value, f"a silent LLM is replaced after {value:g} s", source)
     words = f"a silent LLM is waited for {value} s before another is asked"
@@ -265,7 +274,7 @@ def _cascade(value: Any, agent: Mapping[str, Any]) -> Reading:
 
 @_lever("tts.text_normalisation_type")
 def _normalisation(value: Any, agent: Mapping[str, Any]) -> Reading:
-    path, source = "tts.text_normalisation_type", "elevenlabs.md 4.3: `elevenlabs` adds a little latency"
+    path, source = "tts.text_normalisation_type", "ElevenLabs API reference, agents: `elevenlabs` adds a little latency"
     if value != "elevenlabs":
         return _good(path, value, "numbers are written out by the LLM", source)
     risk = "numbers and dates may be read differently"
@@ -276,13 +285,13 @@ def _normalisation(value: Any, agent: Mapping[str, Any]) -> Reading:
 def _voices(value: Any, agent: Mapping[str, Any]) -> Reading | None:
     if not value:
         return None
-    path, source = "tts.supported_voices", "elevenlabs.md 10: about 200 ms per switch (third party)"
+    path, source = "tts.supported_voices", "reported by users: about 200 ms per switch"
     return _costs(path, f"{len(value)} voices", "each switch of voice costs", source, cost_ms=(200, 200))
 
 
 @_lever("tts.optimize_streaming_latency")
 def _no_op(value: Any, agent: Mapping[str, Any]) -> Reading:
-    source = "elevenlabs.md 4.3: deprecated, ignored"
+    source = "ElevenLabs API reference, agents: deprecated, ignored"
     path = CONFIG + "tts.optimize_streaming_latency"
     return Reading(path, value, Verdict.NOTE, "does nothing for agents, whatever it says", source)
 
@@ -292,7 +301,7 @@ def _rag(value: Any, agent: Mapping[str, Any]) -> Reading | None:
     if not value:
         return None
     words = "one retrieval per turn; not needed if the knowledge fits the prompt"
-    return _costs("agent.prompt.rag.enabled", value, words, "elevenlabs.md 10: RAG adds one retrieval per turn")
+    return _costs("agent.prompt.rag.enabled", value, words, "ElevenLabs docs, latency: RAG adds one retrieval per turn")
 
 
 @_lever("agent.prompt.prompt")
@@ -301,12 +310,17 @@ def _prompt(value: Any, agent: Mapping[str, Any]) -> Reading | None:
     if length <= _LONG_PROMPT:
         return None
     words = "a long prompt is read before every answer"
-    return _costs("agent.prompt.prompt", f"{length} characters", words, "elevenlabs.md 10: short prompt, few tools")
+    return _costs(
+        "agent.prompt.prompt", f"{length} characters", words, "ElevenLabs docs, latency: short prompt, few tools"
+    )
 
 
 @_lever("conversation.client_events")
 def _events(value: Any, agent: Mapping[str, Any]) -> Reading:
-    path, source = "conversation.client_events", "elevenlabs.md 4.3: must contain interruption for barge-in"
+    path, source = (
+        "conversation.client_events",
+        "ElevenLabs API reference, agents: must contain interruption for barge-in",
+    )
     listed = list(value) if isinstance(value, list) else []
     needed = [name for name in NEEDED_EVENTS if name not in listed]
     wanted = [name for name in WANTED_EVENTS if name not in listed]
@@ -320,7 +334,7 @@ def _events(value: Any, agent: Mapping[str, Any]) -> Reading:
 
 @_lever("agent.first_message")
 def _first_message(value: Any, agent: Mapping[str, Any]) -> Reading:
-    path, source = "agent.first_message", "elevenlabs.md 4.3: empty means the agent waits for the user"
+    path, source = "agent.first_message", "ElevenLabs API reference, agents: empty means the agent waits for the user"
     if value:
         return _good(path, _short(str(value)), "the agent speaks first", source)
     words = "the agent is silent until the caller speaks"

@@ -45,14 +45,14 @@ def doctor(
 ) -> None:
     """Find the wrong setting before a caller hears it."""
     from ..doctor.report import as_json as report
-    from ..doctor.report import summary
+    from ..doctor.report import recap, summary
 
     file = env_file or Path(".env")
     bench, redactor = _bench(file, env_file is not None, will_use, variables)
     say: Callable[[str], None] = (lambda line: None) if as_json else _say
     found = _examine(bench, redactor, only or [], quick, say)
-    say("")
-    say(summary(found))
+    changes = recap(found, redactor)
+    say("\n".join(["", *(["To change:"] if changes else []), *(f"  {line}" for line in changes), summary(found)]))
     if as_json:
         document = {**report(found, redactor), "fixed": []}
         if fix and yes and found.fixes:

@@ -69,6 +69,7 @@ def version() -> None:
 
 def _register() -> None:
     from .agent import agent_app
+    from .bench import bench_app
     from .call import call
     from .calls import calls_app
     from .doctor import doctor
@@ -90,6 +91,7 @@ def _register() -> None:
     app.command("region")(region)
     app.command("demo")(demo)
     app.add_typer(emulate_app, name="emulate")
+    app.add_typer(bench_app, name="bench")
 
 
 _register()

@@ -62,7 +62,7 @@ def serve(
     """Run the server: HTTP and media on one port."""
     overrides = dict(locals())
     env_file = overrides.pop("env_file")
-    number = {name: True for name in ("configure_number", "restore_number") if overrides.pop(name)}
+    number: dict[str, Any] = {name: True for name in ("configure_number", "restore_number") if overrides.pop(name)}
     for name in ("profile", "port", "host", "tunnel", "data_dir", "tape"):
         overrides[f"shortwire_{name}"] = overrides.pop(name)
     from ..settings import load_settings

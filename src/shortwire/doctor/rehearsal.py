@@ -106,6 +106,7 @@ async def _stage(settings: Settings, agent: Mapping[str, Any], folder: Path) -> 
                 "shortwire_data_dir": folder,
                 "shortwire_database_url": None,
                 "shortwire_tape": False,
+                "latency_logging": False,
                 "shortwire_api_key": SecretStr("doctor-" + settings.shortwire_api_key.get_secret_value()),
             }
         )

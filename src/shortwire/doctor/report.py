@@ -10,7 +10,7 @@ from ..telemetry.redaction import Redactor
 from .check import GROUPS, Check, Finding, Outcome
 from .runner import Examination
 
-__all__ = ["MARKS", "as_json", "lines", "page", "summary"]
+__all__ = ["MARKS", "as_json", "lines", "page", "recap", "summary"]
 
 MARKS = {Outcome.PASS: "ok  ", Outcome.WARN: "warn", Outcome.FAIL: "FAIL", Outcome.UNKNOWN: "?   "}
 
@@ -39,6 +39,13 @@ def summary(found: Examination) -> str:
     counts = {outcome: found.count(outcome) for outcome in Outcome}
     parts = [f"{count} {outcome.value}" for outcome, count in counts.items() if count]
     return ", ".join(parts)
+
+
+def recap(found: Examination, redactor: Redactor) -> list[str]:
+    """Everything to change in one place, the worst first: the last lines are the ones that are read."""
+    problems = [finding for finding in found.findings if finding.problem]
+    problems.sort(key=lambda finding: -finding.outcome.rank)
+    return [f"{MARKS[finding.outcome]} {finding.check}: {redactor.text(finding.remedy)}" for finding in problems]
 
 
 def as_json(found: Examination, redactor: Redactor) -> dict[str, Any]:

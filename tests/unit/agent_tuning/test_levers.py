@@ -60,7 +60,7 @@ def reading(agent: dict[str, Any], path: str) -> Any:
 def test_a_costly_value_is_answered_with_a_better_one(agent: dict[str, Any], path: str, value: Any, new: Any) -> None:
     found = reading(with_value(agent, path, value), path)
     assert found.verdict is Verdict.COSTS
-    assert found.source.startswith("elevenlabs.md")
+    assert found.source.startswith("ElevenLabs ")
     assert found.proposal.old == value
     assert found.proposal.new == new
     assert found.proposal.effect
