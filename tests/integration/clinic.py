@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from live_house import LevelDetector
 from pydantic import SecretStr
 
 from shortwire.demo.processes import free_port
@@ -23,6 +24,7 @@ from shortwire.doctor.bench import Bench, NetworkPlan
 from shortwire.emulators.elevenlabs import ElevenLabsEmulator, EmulatorConfig
 from shortwire.emulators.scenario import AgentScript
 from shortwire.emulators.twilio import OwnedNumber, TwilioConfig, TwilioEmulator
+from shortwire.emulators.ulaw import tone
 from shortwire.net.vendor_hosts import AgentHost, CarrierPoint
 from shortwire.settings import Settings
 
@@ -91,12 +93,13 @@ async def open_clinic(folder: Path, **changes: Any) -> AsyncIterator[Clinic]:
                 TwilioConfig(
                     account_sid=ACCOUNT, auth_token=TOKEN, numbers={OURS: OwnedNumber(voice_url=f"{url}/incoming-call")}
                 ),
-                speak=lambda *_: b"",
+                speak=lambda *_: tone(440, 300),
+                detector=LevelDetector,
             )
         )
         eleven = await exits.enter_async_context(
             ElevenLabsEmulator(
-                EmulatorConfig(script=AgentScript(first_message="Hello."), speak=lambda *_: b"\xff" * 800)
+                EmulatorConfig(script=AgentScript(first_message="Hello."), speak=lambda *_: tone(660, 300))
             )
         )
         settings = {
