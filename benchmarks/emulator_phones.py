@@ -1,4 +1,4 @@
-"""How late are the Twilio emulator's phones? Many calls in one emulator process, and a bridge that talks to all of them.
+"""How late are the Twilio emulator's phones? Many calls in one process, and a bridge that talks to all of them.
 
     python benchmarks/emulator_phones.py --calls 200 --seconds 30
 
@@ -15,6 +15,7 @@ import asyncio
 import base64
 import json
 import os
+import random
 import re
 import sys
 import time
@@ -81,15 +82,17 @@ async def line_with(process: asyncio.subprocess.Process, pattern: str) -> str:
 
 
 async def place(session: aiohttp.ClientSession, base_url: str, twiml: str, calls: int, over_s: float) -> None:
-    """Spread over `over_s`: phones are not answered in step."""
+    """Spread over `over_s`, unevenly (seeded): phones are not answered in step."""
+    dice = random.Random(1)
+    instants = sorted(dice.uniform(0, over_s) for _ in range(calls))
     url = f"{base_url}/2010-04-01/Accounts/{ACCOUNT}/Calls.json"
     began = time.monotonic()
-    for n in range(calls):
+    for n, instant_s in enumerate(instants):
+        await asyncio.sleep(max(0.0, began + instant_s - time.monotonic()))
         form = {"To": f"+1415555{n:04d}", "From": OURS, "Twiml": twiml}
         async with session.post(url, data=form) as response:
             if response.status != 201:
                 raise SystemExit(f"a call was refused: {await response.text()}")
-        await asyncio.sleep(max(0.0, began + (n + 1) * over_s / calls - time.monotonic()))
 
 
 async def get(session: aiohttp.ClientSession, url: str) -> Any:

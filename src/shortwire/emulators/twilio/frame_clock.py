@@ -94,16 +94,17 @@ class FrameClock:
 
     def run_due(self) -> None:
         """Every tick whose time has come."""
-        while not self._stopped:
-            late_ns = time.monotonic_ns() - self.start_ns - (self._count + 1) * FRAME_NS
-            if late_ns < 0:
-                return
-            self.latest_ns = max(self.latest_ns, late_ns)
-            if self._lateness is not None:
-                self._lateness.add(late_ns)
+        due_ns = self.start_ns + (self._count + 1) * FRAME_NS
+        now_ns = time.monotonic_ns()
+        while now_ns >= due_ns and not self._stopped:
             count = self._count
-            self._count += 1
+            self._count = count + 1
             self._tick(count)
+            now_ns = time.monotonic_ns()  # after the tick: late is when the frame left, not when its turn came
+            self.latest_ns = max(self.latest_ns, now_ns - due_ns)
+            if self._lateness is not None:
+                self._lateness.add(now_ns - due_ns)
+            due_ns += FRAME_NS
 
 
 def aligned(now_ns: int) -> int:

@@ -128,7 +128,8 @@ class Line:
         return stereo_wav(self.spoken, self.playout.heard)
 
     def _tick(self, frame: int) -> None:
-        self._settle(self.playout.advance(self.answered_ns + (frame + 1) * FRAME_NS))
+        if reached := self.playout.advance(self.answered_ns + (frame + 1) * FRAME_NS):
+            self._settle(reached)
         spoken = self.party.take()
         self.spoken += spoken
         self.on_frame(spoken)

@@ -100,6 +100,7 @@ class MediaStream:
         self._opened_s = 0.0
         self._outbox: deque[tuple[float, str, str]] = deque()
         """When each message may leave (loop time), its kind and text; empty while the bridge reads."""
+        self._most_waiting = config.choices.outbox_frames * len(self._tracks)
         self._all_sent = asyncio.Event()
         self._stopping = False
         self._clearing = False
@@ -309,7 +310,8 @@ class MediaStream:
             self._post_media(track, spoken if track == "inbound" else heard, timestamp_ms)
 
     def _timestamp(self, frame_bytes: int) -> int:
-        wobble = self._dice.randint(-1, 1) * self._config.choices.timestamp_wobble_ms if self._frames else 0
+        # -1, 0 or 1; randint would take a tenth of the frame's whole time.
+        wobble = (int(self._dice.random() * 3) - 1) * self._config.choices.timestamp_wobble_ms if self._frames else 0
         if not self._frames:
             self.record.first_frame_ms = (len(self._line.spoken) - frame_bytes) / 8
         timestamp_ms = self._first_timestamp_ms + 20 * self._frames + wobble
@@ -317,8 +319,9 @@ class MediaStream:
         return timestamp_ms
 
     def _post_media(self, track: str, ulaw: bytes, timestamp_ms: int) -> None:
-        held_back = self._faults.on.media_delay_ms or self._faults.on.media_stall_ms
-        if len(self._outbox) >= self._config.choices.outbox_frames * len(self._tracks) and not held_back:
+        if len(self._outbox) >= self._most_waiting and not (
+            self._faults.on.media_delay_ms or self._faults.on.media_stall_ms
+        ):
             self.record.dropped_frames += 1
             self._warn(31930, "the bridge does not read fast enough: audio discarded")
             return

@@ -14,6 +14,8 @@ from ..ulaw import SILENCE
 __all__ = ["Cleared", "Playout", "Reached"]
 
 _NS_PER_BYTE = 125_000
+_FRAME = 160
+_SILENT_FRAME = bytes([SILENCE]) * _FRAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,12 @@ class Playout:
         return self.start_ns + (len(self.heard) + ahead) * _NS_PER_BYTE
 
     def _play(self, missing: int) -> None:
+        queued = self._pushed - self._consumed
+        if not queued:
+            self.heard += _SILENT_FRAME if missing == _FRAME else bytes([SILENCE]) * missing
+            return
         begin_ms = len(self.heard) / 8
-        audible = min(missing, self._pushed - self._consumed)
+        audible = min(missing, queued)
         left = audible
         while left:
             chunk = self._queue[0]
@@ -117,9 +123,9 @@ class Playout:
                 self._queue.popleft()
                 self._head = 0
         self._consumed += audible
-        if audible:
-            self._note_played(begin_ms, begin_ms + audible / 8)
-        self.heard += bytes([SILENCE]) * (missing - audible)
+        self._note_played(begin_ms, begin_ms + audible / 8)
+        if missing > audible:
+            self.heard += bytes([SILENCE]) * (missing - audible)
 
     def _note_played(self, begin_ms: float, end_ms: float) -> None:
         if self.played and self.played[-1][1] == begin_ms:
