@@ -6,10 +6,12 @@ import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from ..clock import SystemClock
 from ..errors import AgentError
+from ..ports import SocketListener
 from ..terms import HangupCause
 
-__all__ = ["AgentSocketOptions", "refusal_of_status", "tls_context", "unreachable", "where_of"]
+__all__ = ["AgentSocketOptions", "refusal_of_status", "tell_connected", "tls_context", "unreachable", "where_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,12 @@ class AgentSocketOptions:
     """TUNE_SOCKETS: 5 s handshake deadline and a heartbeat; off: the library's defaults."""
     connect_s: float = 10.0
     """Deadline of DNS, TCP and TLS together."""
+
+
+def tell_connected(listener: SocketListener) -> None:
+    """TCP and TLS are there, the upgrade begins: for listeners that measure it."""
+    if (tell := getattr(listener, "connected", None)) is not None:
+        tell(SystemClock.now_ns())
 
 
 def tls_context() -> ssl.SSLContext:

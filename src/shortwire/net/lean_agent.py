@@ -13,13 +13,13 @@ from typing import Any
 
 import aiofastnet
 import structlog
-from picows import WSAutoPingStrategy, WSError, ws_connect
+from picows import WSAutoPingStrategy, WSError
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 from picows.url import parse_url
 
 from ..errors import AgentError
 from ..ports import SocketListener, WarmConnection
-from .agent_host import AgentSocketOptions, refusal_of_status, unreachable, where_of
+from .agent_host import AgentSocketOptions, refusal_of_status, tell_connected, unreachable, where_of
 from .lean import LeanSocket
 
 __all__ = ["LeanAgentDialer"]
@@ -146,18 +146,14 @@ class LeanAgentDialer:
             raise ConnectionResetError("the connection was closed before the upgrade was answered")
 
     async def _cold(self, url: str, listener: SocketListener) -> None:
+        host, port, secure = where_of(url)
         try:
             async with asyncio.timeout(self._options.connect_s):
-                await ws_connect(
-                    lambda: self._socket(listener),
-                    url,
-                    ssl_context=self._tls,
-                    logger_name=_picows_log,
-                    max_frame_size=self._options.max_message,
-                    max_redirects=0,
-                    read_buffer_init_size=32 * 1024,
-                    **self._heartbeat,
+                transport, _ = await aiofastnet.create_connection(
+                    asyncio.get_running_loop(), _Idle, host, port, ssl=self._tls if secure else None
                 )
+                tell_connected(listener)
+                await self._upgrade(url, listener, transport)
         except WSError as error:
             raise _refusal(error) from None
         except (OSError, TimeoutError, ValueError) as error:

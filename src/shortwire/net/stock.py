@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from ..clock import SystemClock
 from ..ports import SocketListener, WarmConnection
-from .agent_host import AgentSocketOptions, refusal_of_status, unreachable
+from .agent_host import AgentSocketOptions, refusal_of_status, tell_connected, unreachable
 
 __all__ = ["StampedProtocol", "StockAgentDialer", "StockSocket", "serve_phone"]
 
@@ -186,6 +186,12 @@ class _StampedConnection(ClientConnection):
     """Knows when its latest bytes were read from the system."""
 
     read_ns = 0
+    listener: SocketListener | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self.listener is not None:
+            tell_connected(self.listener)
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         self.read_ns = _now_ns()
@@ -237,6 +243,12 @@ class StockAgentDialer:
     async def connect(self, url: str, listener: SocketListener, warm: WarmConnection | None = None) -> bool:
         """See `AgentDialer.connect`."""
         options = self._options
+
+        def stamped(*arguments: Any, **more: Any) -> _StampedConnection:
+            made = _StampedConnection(*arguments, **more)
+            made.listener = listener
+            return made
+
         try:
             connection = await connect(
                 url,
@@ -247,7 +259,7 @@ class StockAgentDialer:
                 ping_interval=5 if options.tuned else 20,
                 ping_timeout=5 if options.tuned else 20,
                 close_timeout=_CLOSE_S,
-                create_connection=_StampedConnection,
+                create_connection=stamped,  # type: ignore[arg-type]  # called like the class, and nothing else
             )
         except InvalidStatus as error:
             raise refusal_of_status(error.response.status_code) from None

@@ -65,7 +65,7 @@ class Figures:
             started_ns=self.started_ns,
             opening_ns=line.opening_ns,
             url_ns=line.url_ns,
-            connected_ns=0 if line.was_warm else self.agent_open_ns,
+            connected_ns=call.agent.connected_ns,
             agent_open_ns=self.agent_open_ns,
             agent_ready_ns=self.agent_ready_ns,
             first_audio_ns=first_audio_ns,

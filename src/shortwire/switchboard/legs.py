@@ -102,7 +102,15 @@ class PhoneLeg(_Leg):
 class AgentLeg(_Leg):
     """The conversation socket's listener."""
 
-    __slots__ = ()
+    __slots__ = ("connected_ns",)
+
+    def __init__(self, session: CallSession, clock: Clock, pump: Pump) -> None:
+        super().__init__(session, clock, pump)
+        self.connected_ns = 0
+        """When TCP and TLS were there, on a connection made for this call."""
+
+    def connected(self, now_ns: int) -> None:
+        self.connected_ns = now_ns
 
     def opened(self, socket: MessageSocket) -> None:
         self.socket = socket
