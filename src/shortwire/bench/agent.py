@@ -17,7 +17,7 @@ from ..clock import SystemClock
 from .ask import Questions, first_question, say
 from .line import Line, accept_key, header
 from .poll import Loop
-from .stamp import NOBODY, Voice, read
+from .stamp import EXTRA, NOBODY, Voice, read
 from .tally import Tally
 
 __all__ = ["AgentSide", "main"]
@@ -63,8 +63,10 @@ class Conversation:
             self.side.opened[self.call] = self.opened_ns
             self.side.first_chunk[self.call] = now_ns
             if self.side.talks:
-                self._talk()
-        self.side.tally.take(stamp, self.call, now_ns, self.side.loop.woken_ns)
+                # Spread over the cycle, so that calls do not all speak at once.
+                self.side.loop.after(self.call * 0.618 % 1 * _CYCLE_S, self._talk)
+        if self.call < EXTRA:
+            self.side.tally.take(stamp, self.call, now_ns, self.side.loop.woken_ns)
         if not self.side.talks and not self.side.quiet:
             self._say(self.side.frame)
 
@@ -119,6 +121,7 @@ class AgentSide:
         self.frame = Voice()
         self.chunk = Voice(self.chunk_ms * _BYTES_PER_MS)
         self.live: set[Conversation] = set()
+        self.lines: set[Line] = set()
         self.signed_urls = 0
         self.reset()
         self._tls: ssl.SSLContext | None = None
@@ -154,6 +157,8 @@ class AgentSide:
             if self._tls is not None:
                 sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
             line = Line(self.loop, sock, client=False)
+            self.lines.add(line)
+            line.on_closed = lambda line=line: self.lines.discard(line)  # type: ignore[misc]
             line.on_http = lambda head, body, line=line: self._http(line, head)  # type: ignore[misc]
 
     def writable(self) -> None: ...
@@ -165,7 +170,7 @@ class AgentSide:
         elif b"get-signed-url" in target or b"get_signed_url" in target:
             self.signed_urls += 1
             web = "wss" if self._tls else "ws"
-            where = f"{web}://127.0.0.1:{self.port}/v1/convai/conversation"
+            where = f"{web}://{header(head, b'host').decode()}/v1/convai/conversation"
             self._answer(line, 200, {"signed_url": f"{where}?agent_id=bench&conversation_signature=bench"})
         elif found := _CARRIER_CALL.search(target):
             account, call = found[1].decode(), found[2].decode()
@@ -194,10 +199,14 @@ class AgentSide:
             b"Sec-WebSocket-Accept: %b\r\n%b\r\n" % (accept_key(header(head, b"sec-websocket-key")), more)
         )
         line.to_websocket()
+        self.lines.discard(line)
         Conversation(self, line)
 
     def question(self, asked: dict[str, Any]) -> None:
-        """`reset`, `window`, `quiet`, `mute` (that many conversations) or `report`."""
+        """`reset`, `window`, `quiet`, `mute` (that many conversations), `drop` (kept-alive requests) or `report`."""
+        if "drop" in asked:
+            for line in list(self.lines):
+                line.close()
         if "reset" in asked:
             self.reset()
         if "window" in asked:

@@ -1,6 +1,7 @@
 """One non-blocking connection: an HTTP head and body at a time, then WebSocket messages (RFC 6455).
 
-Only what a benchmark says and hears, on loopback, with bridges it started itself. Masks are one repeated byte, so that masking is a table look-up: the other side unmasks as ever.
+Only what a benchmark says and hears, on loopback, with bridges it started itself. Masks are one repeated byte, so
+that masking is a table look-up here; the other side unmasks as ever.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def upgrade_request(path: str, host: str, more: dict[str, str]) -> bytes:
 
 
 class Line:
-    """A connection. `on_http(head, body)`, then after `to_websocket`: `on_text(payload, read_ns)`; `on_closed()` once."""
+    """A connection: `on_http(head, body)`, after `to_websocket` `on_text(payload, read_ns)`, `on_closed()` once."""
 
     def __init__(self, loop: Loop, sock: socket.socket, *, client: bool) -> None:
         self.loop = loop

@@ -44,7 +44,9 @@ class Load:
     receive_buffer: int = 0
     """The same for the agent's."""
     forget: bool = False
-    """Keep no books of single calls (long runs): losses are not counted then."""
+    """Keep no books of single calls (long runs): lost is then what is missing between two that arrived."""
+    agent_host: str = "127.0.0.1"
+    """`localhost` makes the server look the name up."""
     seed: int = 1
     progress_s: float = 1.0
 
@@ -118,7 +120,7 @@ class Costs:
 
 
 def evaluate(
-    subject: str, load: Load, phones: Mapping[str, Any], agent: Mapping[str, Any], costs: Costs, window_open: int
+    subject: str, load: Load, phones: Mapping[str, Any], agent: Mapping[str, Any], *, costs: Costs, window_open: int
 ) -> Measured:
     """From what both sides reported (keys of mappings are texts: they came as JSON)."""
     found = Measured(subject, load.calls, load.mode)
@@ -139,6 +141,11 @@ def evaluate(
 
 def _losses(found: Measured, load: Load, phones: Mapping[str, Any], agent: Mapping[str, Any]) -> None:
     if load.forget:
+        found.lost = agent["gaps"]
+        if load.mode == "talk" and load.barge_in:
+            found.dropped_at_clear = phones["gaps"]
+        else:
+            found.lost += phones["gaps"]
         return
     for call, sent in phones["sent"].items():
         first = agent["first"].get(call)

@@ -80,10 +80,11 @@ class Phone:
         }
         body = urlencode(fields).encode()
         host = config["public_host"]
+        signed = signature(config["auth_token"], f"https://{host}{config['voice_path']}", fields)
         head = (
             f"POST {config['voice_path']} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
             "Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\n"
-            f"X-Twilio-Signature: {signature(config['auth_token'], f'https://{host}' + config['voice_path'], fields)}\r\n"
+            f"X-Twilio-Signature: {signed}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         line.on_http, line.on_closed = self._twiml, lambda: self._over("the webhook was not answered")

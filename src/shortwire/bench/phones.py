@@ -55,6 +55,10 @@ class PhoneSide:
 
     # Calls
 
+    @property
+    def dialled(self) -> int:
+        return self._numbers - int(self.config["first_number"])
+
     def _dial(self, slot: int) -> None:
         if self.phase in ("draining", "ending"):
             return
@@ -91,9 +95,9 @@ class PhoneSide:
             phone.hang_up()
 
     def _look(self) -> None:
-        if self.phase == "opening" and self._numbers - self.config["first_number"] >= self.config["calls"]:
-            if all(phone is None or phone.streaming for phone in self.slots):
-                self._opened()
+        everybody = self.phase == "opening" and self.dialled >= self.config["calls"]
+        if everybody and all(phone is None or phone.streaming for phone in self.slots):
+            self._opened()
 
     # Phases
 
@@ -153,7 +157,7 @@ class PhoneSide:
             **self.tally.report(),
             "late_us": figures(self.late),
             "skipped": self.skipped,
-            "dialled": self._numbers - self.config["first_number"],
+            "dialled": self.dialled,
             "sent": {phone.number: phone.sent for phone in phones if phone.sent},
             "clears": {phone.number: phone.clears for phone in phones if phone.clears},
             "times": {phone.number: phone.times for phone in phones},
@@ -188,7 +192,15 @@ class PhoneSide:
 
     def _tell(self) -> None:
         streaming = sum(1 for phone in self.slots if phone is not None and phone.streaming)
-        say({"progress": {"phase": self.phase, "open": streaming, "dialled": self._numbers - self.config["first_number"]}})
+        say(
+            {
+                "progress": {
+                    "phase": self.phase,
+                    "open": streaming,
+                    "dialled": self.dialled,
+                }
+            }
+        )
         if self.phase != "ending":
             self.loop.after(self.progress_every_s, self._tell)
 

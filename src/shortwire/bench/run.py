@@ -30,6 +30,8 @@ PUBLIC_HOST = "bench.example.test"
 OUR_NUMBER = "+15005550006"
 _START_S = 40.0
 _SLACK_S = 90.0
+_TRUSTED = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+"""Where Python, its older libraries and Node look for an authority of our own."""
 
 Say = Callable[[str], None]
 
@@ -48,6 +50,8 @@ class Standing:
     auth_token: str
     idle: Usage | None
     log: Path
+    heard: list[dict[str, Any]] = field(default_factory=list)
+    """What the phones said beside the course of the run."""
 
     def phones_config(self) -> dict[str, Any]:
         return {
@@ -65,7 +69,7 @@ class Standing:
         """GET from the server's API."""
         import json
 
-        request = urllib.request.Request(  # noqa: S310 - our own child on loopback
+        request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}", headers={"Authorization": f"Bearer {self.api_key}"}
         )
 
@@ -101,9 +105,7 @@ class Bench:
             certificate: dict[str, str] = {}
             if load.tls:
                 config["tls"] = _certificate(folder)
-                certificate = {
-                    name: config["tls"]["ca"] for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
-                }
+                certificate = dict.fromkeys(_TRUSTED, config["tls"]["ca"])
             agent = await exits.enter_async_context(
                 started(
                     "the agent",
@@ -119,7 +121,7 @@ class Bench:
             environment = subject.environment(
                 {
                     "PORT": str(port),
-                    "ELEVENLABS_BASE_URL": f"{'https' if load.tls else 'http'}://127.0.0.1:{agent_port}",
+                    "ELEVENLABS_BASE_URL": f"{'https' if load.tls else 'http'}://{load.agent_host}:{agent_port}",
                     "ELEVENLABS_API_KEY": "bench",
                     "ELEVENLABS_AGENT_ID": "agent_bench",
                     "TWILIO_ACCOUNT_SID": account,
@@ -156,14 +158,14 @@ class Bench:
 
     async def _warm(self, standing: Standing) -> None:
         config = {**standing.phones_config(), "calls": 1, "call_s": 0.0, "first_number": 0}
-        async with self._phones(standing, config) as phones:
+        async with self.phones(standing, config) as phones:
             report = (await phones.answer("report", _START_S))["report"]
         standing.agent.ask({"reset": True})
         if report["failed"]:
             raise BenchError(f"the call to warm up: {report['failed'][0]}; {standing.server.last_words()[-300:]}")
 
     @asynccontextmanager
-    async def _phones(self, standing: Standing, config: Mapping[str, Any]) -> AsyncIterator[Process]:
+    async def phones(self, standing: Standing, config: Mapping[str, Any]) -> AsyncIterator[Process]:
         async with started(
             "the phones",
             [sys.executable, "-m", "shortwire.bench.phones"],
@@ -179,11 +181,13 @@ class Bench:
         """Run the load against a standing server; the result, and both reports. Raises `BenchError`."""
         load = standing.load
         limit_s = load.calls / load.ramp + load.warmup_s + load.seconds + _SLACK_S
-        async with self._phones(standing, standing.phones_config()) as phones:
+        async with self.phones(standing, standing.phones_config()) as phones:
             costs, opened, report = None, 0, {}
             try:
                 async with asyncio.timeout(limit_s):
                     async for said in phones.answers():
+                        if "progress" in said:
+                            continue
                         if "window" in said:
                             opened = said["open"]
                             standing.agent.ask({"window": said["window"]})
@@ -193,6 +197,8 @@ class Bench:
                         elif "report" in said:
                             report = said["report"]
                             break
+                        else:
+                            standing.heard.append(said)
             except TimeoutError:
                 raise BenchError(f"the run did not end within {limit_s:.0f} s") from None
             if not report or costs is None:
@@ -201,7 +207,7 @@ class Bench:
             agent = await _agent_report(standing.agent)
         if not standing.server.alive:
             raise BenchError(f"the server ended in the middle: {standing.server.last_words()[-300:]}")
-        return evaluate(standing.subject.name, load, report, agent, spent, opened), report, agent
+        return evaluate(standing.subject.name, load, report, agent, costs=spent, window_open=opened), report, agent
 
     async def _costs(self, standing: Standing, phones: Process, window: list[int], during: During | None) -> Costs:
         """What everybody used between the window's ends; meanwhile, what is to go on."""
@@ -279,7 +285,7 @@ async def _answers(server: Process, port: int) -> None:
 
     def ready() -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
                 return bool(answer.status == 200)
         except urllib.error.HTTPError as error:
             return error.code == 404  # a peer knows no such route

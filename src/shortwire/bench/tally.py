@@ -23,6 +23,8 @@ class Tally:
         self.last: dict[int, int] = {}
         self.in_window = 0
         self.damaged = self.disordered = self.strangers = 0
+        self.gaps = 0
+        """Pieces missing between two that arrived."""
         self.begin_ns = self.end_ns = 0
 
     def window(self, begin_ns: int, end_ns: int) -> None:
@@ -45,6 +47,7 @@ class Tally:
                 self.disordered += 1
                 return
             self.arrived[call] += 1
+            self.gaps += stamp.number - last - 1
         self.last[call] = stamp.number
         if self.begin_ns <= stamp.sent_ns < self.end_ns:
             self.in_window += 1
@@ -58,6 +61,7 @@ class Tally:
             "in_window": self.in_window,
             "damaged": self.damaged + self.strangers,
             "disordered": self.disordered,
+            "gaps": self.gaps,
             "arrived": self.arrived,
             "first": self.first,
             "last": self.last,
