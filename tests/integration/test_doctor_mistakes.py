@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from clinic import ACCOUNT, AGENT, KEY, OURS, QUICK, Clinic, answering, hosts_of, listening, open_clinic
 from pydantic import SecretStr
+from test_doctor_way_in import MISTAKES as ON_THE_WAY_IN
 
 from shortwire.clock import SystemClock
 from shortwire.demo.processes import free_port
 from shortwire.doctor import Outcome, load_checks
 from shortwire.doctor import measure as measuring
+from shortwire.doctor.bench import Rehearsal
 from shortwire.doctor.groups import machine
 from shortwire.emulators.elevenlabs import ElevenLabsEmulator, EmulatorConfig, Faults
 from shortwire.emulators.network import LegNetwork, NetworkRelay
@@ -506,6 +508,30 @@ async def an_unsteady_way_to_the_carrier(clinic: Clinic, monkeypatch: pytest.Mon
     await an_unsteady_way(clinic, monkeypatch)
 
 
+# A whole call
+
+
+def played(problem: str, name: str, **changes: Any) -> None:
+    async def rehearse(settings: Any, agent: Any) -> Rehearsal:
+        went = {"answered": True, "heard_agent": True, "cause": "agent_lost", "meaning": "the agent went away"}
+        return Rehearsal(**{**went, "detail": "", "first_word_ms": None, "response_gap_ms": None, **changes})
+
+    simple("call.emulated", problem, "agent_lost", name, lambda clinic: clinic.bench.update(rehearse=rehearse))
+
+
+played("broke_off", "a call that breaks off")
+played("not_heard", "a call in which nothing is heard", heard_agent=False)
+simple("call.capacity", "few", "more or quicker cores", "a machine without strength",
+       lambda clinic: clinic.bench.update(plan=replace(QUICK, load_p99_ms=0.0)))  # fmt: skip
+
+
+@mistake("settings.valid", "unreadable", "no such file")
+async def a_settings_file_that_is_not_there(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(env_file=clinic.folder / "nowhere.env")
+    clinic.bench |= {"given": None, "problems": caught.value}
+
+
 @pytest.mark.parametrize("case", MISTAKES, ids=lambda case: case.name.replace(" ", "-")[:60])
 async def test_a_mistake_is_found(case: Mistake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_clinic(tmp_path) as clinic:
@@ -520,7 +546,8 @@ async def test_a_mistake_is_found(case: Mistake, tmp_path: Path, monkeypatch: py
     assert found.text
 
 
-def test_the_list_is_long() -> None:
-    assert len(MISTAKES) >= 60
-    known = load_checks()
-    assert all(case.problem in known[case.check].problems for case in MISTAKES)
+def test_every_problem_that_doctor_can_name_is_on_a_list() -> None:
+    listed = {(case.check, case.problem) for case in (*MISTAKES, *ON_THE_WAY_IN)}
+    known = {(check.id, slug) for check in load_checks().values() for slug in check.problems}
+    assert listed == known
+    assert len(MISTAKES) + len(ON_THE_WAY_IN) >= 150

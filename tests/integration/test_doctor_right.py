@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from clinic import Clinic, open_clinic
 from pydantic import SecretStr
+from test_doctor_mistakes import network
 
 from shortwire.app import Server
 from shortwire.demo.processes import free_port
@@ -68,6 +69,27 @@ async def test_a_right_set_up_raises_no_alarm(seed: int, tmp_path: Path) -> None
     assert alarms == []
     assert found.exit_status == 0
     assert {finding.check for finding in found.findings} == set(names)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_the_best_choice_raises_no_alarm_wherever_the_server_stands(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice = random.Random(seed)
+    near, far = sorted((dice.uniform(1, 60), dice.uniform(1, 60)))
+    # The chosen host and region are the nearest, or so little farther that it is not worth a word.
+    times = {
+        "global": near,
+        "us": near + dice.uniform(-15, 200),
+        "eu-residency": dice.uniform(1, 200),
+        "ashburn.us1": far,
+        "dublin.us1": far + dice.uniform(-15, 200),
+        "dublin.ie1": far + dice.uniform(-20, 200),
+    }
+    async with open_clinic(tmp_path) as clinic:
+        await network(clinic, monkeypatch, {name: max(0.5, ms) for name, ms in times.items()})
+        found = await clinic.examine("network")
+    assert [(f.check, f.text) for f in found.findings if f.outcome is not Outcome.PASS] == []
 
 
 async def test_without_any_network_everything_ends_in_readable_words(tmp_path: Path) -> None:

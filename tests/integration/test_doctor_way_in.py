@@ -222,6 +222,17 @@ def broken_chain(folder: Path) -> ssl.SSLContext:
     return context
 
 
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """An authority's own certificate, shown as a server's."""
+    authority = trustme.CA()
+    file = folder / "self.pem"
+    file.write_bytes(authority.private_key_pem.bytes() + authority.cert_pem.bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context
+
+
+certificate("self_signed", "Let's Encrypt", "a certificate signed by itself", self_signed, trust=False)
 certificate("expired", "renew", "a certificate that has expired", issued(HOST, days=(-90, -1)))
 certificate("not_yet", "clock", "a certificate of tomorrow", issued(HOST, days=(1, 90)))
 certificate("name", HOST, "a certificate of another name", issued("other.shortwire.test"))
