@@ -6,10 +6,13 @@ import asyncio
 import base64
 import hashlib
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
+import trustme
 from bridge_side import config, create, emulator
 
 from shortwire.emulators.scenario import PartyScript
@@ -139,3 +142,28 @@ async def test_a_message_beyond_the_limit_ends_the_stream() -> None:
     settings = config(scenario=AT_ONCE, choices=Choices(max_message_bytes=100))
     long = bytes((0x81, 126, 0, 200)) + b"x" * 200
     assert await codes_of(lambda head: accept(head) + long, settings) == ["31924"]
+
+
+@pytest.mark.parametrize(("trusted", "code"), [(True, "31921"), (False, "31910")])
+async def test_wss_wants_a_certificate_it_trusts(tmp_path: Path, trusted: bool, code: str) -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        writer.write(accept(head) + frame(0x88, b"\x03\xe8"))
+        await reader.read()
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    url = f"wss://localhost:{listening.sockets[0].getsockname()[1]}/media"
+    settings = config(scenario=AT_ONCE, webhooks=WebhookManners(ca_file=str(ca_file) if trusted else None))
+    async with emulator(settings) as twilio:
+        twiml = f"<Response><Connect><Stream url='{url}'/></Connect><Hangup/></Response>"
+        call = twilio.calls[await create(twilio, Twiml=twiml)]
+        await asyncio.wait_for(call.finished.wait(), 30)
+    listening.close()
+    assert [note["error_code"] for note in call.notifications] == [code]
