@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "call"))
 
+from fake_desk import ended
 from taped_call import taped_call
 
 from shortwire.audio.reading import read
@@ -262,3 +263,19 @@ def test_a_call_is_shown_with_its_waterfall(
     assert "what to change" in text
     assert "Response gap" in run("calls", "compare", "call_taped", "call_taped")
     assert json.loads(run("calls", "show", "call_taped", "--json"))["id"] == "call_taped"
+
+
+def test_a_report_of_a_call_of_the_server(server: Any, tmp_path: Path) -> None:
+    server.desk.script = [("call.created", {}), ("party.said", {"text": "Are you open?"}), ended()]
+    run("call", "+14155550123")
+    (call,) = json.loads(run("calls", "list", "--json"))["calls"]
+    out = tmp_path / "page.html"
+    text = run("report", call["id"], "-o", out)
+    assert "without waveforms" in text
+    assert call["id"] in out.read_text()
+    told = json.loads(run("report", call["id"], "--json"))
+    assert told["call"]["id"] == call["id"]
+    assert told["findings"] == []
+    (tmp_path / "its.tape").write_bytes(TAPE)
+    run("report", call["id"], "-o", out, "--tape", tmp_path / "its.tape")
+    assert "data:audio/wav;base64," in out.read_text()
