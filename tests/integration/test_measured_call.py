@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
-from live_house import THEIRS, open_house
+from live_house import ACCOUNT, THEIRS, TOKEN, House, open_house
 
 from shortwire.audio.reading import read
 from shortwire.call.replay import replay, sent_then
 from shortwire.call.setup import SETUP_LABELS
 from shortwire.call.tape import Kind, Tape, read_tape
-from shortwire.cli.verify import verify_gaps
+from shortwire.cli.verify import carrier_recording, verify_gaps
 from shortwire.emulators.scenario import AgentScript, PartyScript, Reply, Say
 
 PARTY = PartyScript(
@@ -37,18 +40,41 @@ class Played:
     call: dict[str, Any]
     tape: Tape
     wav: bytes
+    """What the phone said and heard, from the emulator itself."""
+    fetched: bytes
+    """The carrier's dual-channel recording, over its API."""
 
 
 @pytest.fixture(params=["optimized", "baseline"])
-async def played(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Played]:
+async def played(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Played]:
     async with open_house(
         tmp_path, party=PARTY, agent=AGENT, shortwire_tape=True, shortwire_profile=request.param
     ) as house:
-        call = await house.ended(await house.place(THEIRS))
+        call_id = await house.place(THEIRS)
+        await house.state(call_id, "connected")
+        await _record(house)
+        call = await house.ended(call_id)
         await house.nothing_is_left()
         wav = house.carrier_call().line.wav()
+        monkeypatch.setenv("TWILIO_ACCOUNT_SID", ACCOUNT)
+        monkeypatch.setenv("TWILIO_AUTH_TOKEN", TOKEN)
+        monkeypatch.setenv("TWILIO_API_BASE_URL", house.twilio.base_url)
+        fetched = await asyncio.to_thread(carrier_recording, call)
     data = (tmp_path / "data" / "tapes" / f"{call['id']}.tape").read_bytes()
-    yield Played(call, read_tape(data), wav)
+    yield Played(call, read_tape(data), wav, fetched)
+
+
+async def _record(house: House) -> None:
+    """As a user would, beside us: a dual-channel recording of the live call."""
+    url = f"{house.twilio.base_url}/2010-04-01/Accounts/{ACCOUNT}/Calls/{house.carrier_call().sid}/Recordings.json"
+    credentials = "Basic " + base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": credentials}) as http,
+        http.post(url, data={"RecordingChannels": "dual"}) as answer,
+    ):
+        assert answer.status == 201, await answer.text()
 
 
 async def test_a_call_measured_three_times(played: Played) -> None:
@@ -58,6 +84,7 @@ async def test_a_call_measured_three_times(played: Played) -> None:
     _the_replay_is_exact(tape)
     _the_tape_says_the_same(call, tape)
     _the_recording_agrees(call, played.wav)
+    _the_recording_agrees(call, played.fetched)
     _the_setup_adds_up(call["latencies"])
 
 
