@@ -43,9 +43,7 @@ def curve_lines(rows: Sequence[Row]) -> list[str]:
         lines.append(head + "".join(f"{cell:>9}" for cell in cells) + f"  {lost}")
         if row.verdict != "ok":
             lines.append(f"{'':12}{row.verdict}")
-    lines.append(
-        "us; CPU/msg: us a relayed message; set-up: start to agent socket, ms; lost: lost/out of order/damaged"
-    )
+    lines.append("us; CPU/msg: us a relayed message; set-up: start to agent socket, ms; lost: lost/disordered/damaged")
     return lines
 
 

@@ -79,6 +79,7 @@ def _register() -> None:
     from .report import report
     from .serve import serve
     from .tape import tape_app
+    from .tune import tune
 
     app.command("serve")(serve)
     app.command("call")(call)
@@ -92,6 +93,7 @@ def _register() -> None:
     app.command("demo")(demo)
     app.add_typer(emulate_app, name="emulate")
     app.add_typer(bench_app, name="bench")
+    app.command("tune")(tune)
 
 
 _register()
