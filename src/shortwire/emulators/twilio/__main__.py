@@ -79,7 +79,8 @@ async def _serve(config: TwilioConfig, port: int, scenario: Scenario, *, faults:
         )
         sys.stdout.flush()
         gc.collect()
-        gc.freeze()  # what is loaded now stays; a full collection must not walk through it between two frames
+        gc.freeze()  # what is loaded now stays; no collection is to walk through it between two frames
+        gc.set_threshold(10_000, 100, 100)
         reporting = asyncio.ensure_future(_report(twilio)) if stats else None
         await stop.wait()
         if reporting is not None:

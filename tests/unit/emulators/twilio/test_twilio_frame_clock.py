@@ -8,7 +8,8 @@ import time
 import pytest
 
 from shortwire.emulators.twilio import frame_clock
-from shortwire.emulators.twilio.frame_clock import FRAME_NS, FrameClock
+from shortwire.emulators.twilio.__main__ import _stats_text
+from shortwire.emulators.twilio.frame_clock import FRAME_NS, FrameClock, Lateness, aligned
 
 
 @pytest.fixture(params=["timerfd", "call_later"])
@@ -57,3 +58,40 @@ async def test_a_stopped_clock_is_silent() -> None:
     clock.stop()
     await asyncio.sleep(0.06)
     assert seen == []
+
+
+def test_lateness_is_counted_and_told() -> None:
+    lateness = Lateness()
+    assert lateness.summary()["p99_ms"] == 0.0
+    for late_ms in [0.05] * 98 + [3.0, 20.0]:
+        lateness.add(round(late_ms * 1e6))
+    facts = lateness.summary()
+    assert (facts["frames"], facts["p50_ms"], facts["max_ms"]) == (100, 0.1, 20.0)
+    assert facts["p99_ms"] == pytest.approx(3.0, abs=0.11)
+    assert sum(count for _, count in lateness.histogram()) == 100
+    text = _stats_text(lateness, whole=True)
+    assert text.startswith("frames 100, late p50 0.1 ms, p99 3.")
+    assert text.count("\n") == 1 + len(lateness.histogram())
+    lateness.add(10**12)
+    assert lateness.summary()["max_ms"] == 1e6, "beyond the last bucket the maximum is still exact"
+    lateness.clear()
+    assert lateness.total == 0
+
+
+async def test_clocks_of_one_phase_share_a_timer_and_one_that_fails_stops_alone(kind: str) -> None:
+    start_ns = aligned(time.monotonic_ns())
+    good: list[int] = []
+    seen: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: seen.append(str(context["exception"])))
+
+    def bad(_: int) -> None:
+        raise RuntimeError("broken")
+
+    clocks = [FrameClock(start_ns, bad), FrameClock(start_ns, good.append)]
+    assert clocks[0]._beat is clocks[1]._beat
+    async with asyncio.timeout(20):
+        while len(good) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    clocks[1].stop()
+    assert seen == ["broken"], kind
+    assert good[:3] == [0, 1, 2]
