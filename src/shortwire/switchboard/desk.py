@@ -374,6 +374,7 @@ class Switchboard:
 
     def _forget(self, call: LiveCall) -> None:
         self._tickets.revoke(call.ticket)
+        self._settler.over(call.record.id)
         self._live.pop(call.record.id, None)
         if call.record.call_sid is not None:
             self._by_sid.pop(call.record.call_sid, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ __all__ = ["LiveCall"]
 log = structlog.get_logger(__name__)
 
 _ANALYSE_EVERY_NS = 200_000_000
+_STAGGER_S = 0.045
 _CARRIER_S = 4.0
 """How long the carrier may take to be asked at the end; the legs are closed all the same."""
 _CLOSE_S = 2.5
@@ -76,6 +78,7 @@ class LiveCall:
         taping = Taping(context, record, self.figures.created_ns, options) if context.write_tape else None
         self.analyst = Analyst(self.session.side, taping.write if taping else None)
         self._analysed_ns = 0
+        self._stagger_s = random.random() * _STAGGER_S  # noqa: S311 - no secret
         self._pumping = False
         self._winding_up: asyncio.Task[None] | None = None
         self._legs_closed = asyncio.Event()
@@ -230,9 +233,13 @@ class LiveCall:
             self.pump()
         if now_ns - self._analysed_ns > _ANALYSE_EVERY_NS:
             self._analysed_ns = now_ns
-            self._report(*self.analyst.work())
+            # A moment of its own for each call: a hundred of them in one go would stand between frames.
+            asyncio.get_running_loop().call_later(self._stagger_s, self._analyse)
         if self.session.cause is None:
             self._deadlines(now_ns)
+
+    def _analyse(self) -> None:
+        self._report(*self.analyst.work())
 
     def _deadlines(self, now_ns: int) -> None:
         limits, figures, state = self.context.options.limits, self.figures, self.record.state

@@ -41,15 +41,17 @@ class Settler:
     def __init__(self, desk: Switchboard) -> None:
         self._desk = desk
         self._tasks: set[asyncio.Task[None]] = set()
+        self._watched: dict[CallId, asyncio.Task[None]] = {}
 
     def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def uncertain(self, call: LiveCall) -> None:
         """The carrier may have placed this call."""
@@ -57,7 +59,12 @@ class Settler:
 
     def placed(self, call: LiveCall) -> None:
         """The carrier has accepted this call; if it then says nothing, it is asked."""
-        self._spawn(self._ask_about(call))
+        self._watched[call.record.id] = self._spawn(self._ask_about(call))
+
+    def over(self, call_id: CallId) -> None:
+        """A call is over: nobody need be asked about it any more."""
+        if (task := self._watched.pop(call_id, None)) is not None:
+            task.cancel()
 
     async def _ask_about(self, call: LiveCall) -> None:
         """A wrong SERVER_URL is silence: no callback, no stream. The carrier knows what became of the call."""
