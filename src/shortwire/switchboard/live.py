@@ -233,7 +233,7 @@ class LiveCall:
             self.pump()
         if now_ns - self._analysed_ns > _ANALYSE_EVERY_NS:
             self._analysed_ns = now_ns
-            # A moment of its own for each call: a hundred of them in one go would stand between frames.
+            # A moment of its own for each call: a hundred in one go would stand between frames.
             asyncio.get_running_loop().call_later(self._stagger_s, self._analyse)
         if self.session.cause is None:
             self._deadlines(now_ns)
