@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import contextlib
 import os
+import secrets
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -25,10 +26,16 @@ class ChildDied(RuntimeError):
 
 
 def free_port() -> int:
-    """A port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on at this moment, below those that systems give to outgoing connections.
+
+    A port from the system's own range could be gone again before it is used: every connection takes one.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def cpu_ns(pid: int) -> int:
