@@ -229,7 +229,7 @@ class AgentSide:
             "first_chunk": self.first_chunk,
             "closed": self.closed_ns,
             "interruptions": self.interruptions,
-            "open": len(self.live),
+            "open": sum(1 for conversation in self.live if not conversation.line.muted),
             "signed_urls": self.signed_urls,
         }
 

@@ -121,7 +121,8 @@ def soak(*, calls: int, minutes: float, call_seconds: float, mode: str, profile:
         lag = "" if sample.lag_ms is None else f"  loop late {sample.lag_ms:.1f} ms"
         console.print(
             f"{sample.at_s:7.0f} s  {sample.rss_mib:7.1f} MiB  {sample.descriptors:5} descriptors  "
-            f"{sample.threads:3} threads  {sample.cpu_s:6.1f} s CPU{lag}"
+            f"{sample.threads:3} threads  {sample.cpu_s:6.1f} s CPU{lag}",
+            soft_wrap=True,
         )
 
     async def run(bench: Bench) -> Soaked:

@@ -30,9 +30,11 @@ pre.env { background: var(--wash); padding: 14px 16px; border-radius: 10px; over
 <section><div class="head"><h2>What each setting is worth</h2><span class="soft">median paired difference against the
 reference and its 95 % interval, ms; to the right is slower</span></div>
 <div class="card"><table class="tuned">
-<tr><th>Instead of the reference</th>{% for label in labels %}<th colspan="2">{{ label }}</th>{% endfor %}<th>lost calls</th></tr>
+<tr><th>Instead of the reference</th>
+{% for label in labels %}<th colspan="2">{{ label }}</th>{% endfor %}<th>lost calls</th></tr>
 {% for row in rows %}<tr><td>{{ row.name }}</td>
-{% for cell in row.cells %}<td class="ms">{{ cell.text }}</td><td>{% if cell.bar %}<svg class="bar" viewBox="0 0 180 14">
+{% for cell in row.cells %}<td class="ms">{{ cell.text }}</td><td>{% if cell.bar %}
+<svg class="bar" viewBox="0 0 180 14">
 <line x1="90" x2="90" y1="0" y2="14" stroke="currentColor" stroke-opacity=".3"/>
 <line x1="{{ cell.bar.low }}" x2="{{ cell.bar.high }}" y1="7" y2="7" stroke="{{ cell.bar.colour }}" stroke-width="3"/>
 <circle cx="{{ cell.bar.at }}" cy="7" r="4" fill="{{ cell.bar.colour }}"/></svg>{% endif %}</td>{% endfor %}
@@ -69,7 +71,7 @@ def page(ranks: Sequence[Rank], env: Sequence[str], facts: Mapping[str, str]) ->
 
 
 def _row(entry: Rank, widest: float) -> dict[str, object]:
-    cells = []
+    cells: list[dict[str, object]] = []
     for found in entry.effects.values():
         if found is None:
             cells.append({"text": "-", "bar": None})
@@ -77,8 +79,7 @@ def _row(entry: Rank, widest: float) -> dict[str, object]:
         text = f"{found.difference:+.0f} ({found.low:+.0f} to {found.high:+.0f})" if found.measurable else "no effect"
         slower = "var(--bad)" if found.difference > 0 else "var(--good)"
         colour = slower if found.measurable else "var(--faint)"
-        places = {name: round(90 + 84 * getattr(found, name) / widest, 1) for name in ("low", "high")}
-        cells.append(
-            {"text": text, "bar": {**places, "at": round(90 + 84 * found.difference / widest, 1), "colour": colour}}
-        )
+        edges = {"low": found.low, "at": found.difference, "high": found.high}
+        places = {name: round(90 + 84 * ms / widest, 1) for name, ms in edges.items()}
+        cells.append({"text": text, "bar": {**places, "colour": colour}})
     return {"name": entry.variant.name, "cells": cells, "failed": entry.failed}

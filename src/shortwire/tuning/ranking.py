@@ -106,9 +106,6 @@ def env_lines(ranks: Sequence[Rank]) -> list[str]:
             lines.append(f"{setting}={usual}  # {worst.variant.value} instead: {worst.text}")
         else:
             lines.append(f"# {setting}={usual}: no measurable effect here")
-        lines += [
-            f"# {setting}={entry.variant.value} (may be billed): {entry.text}"
-            for entry in better
-            if entry.variant.billed
-        ]
+        costly = [entry for entry in better if entry.variant.billed]
+        lines += [f"# {setting}={entry.variant.value} (may be billed): {entry.text}" for entry in costly]
     return lines

@@ -27,6 +27,8 @@ from .variants import Variant, variants
 __all__ = ["SCENARIO", "run", "trials"]
 
 SCENARIO = Path(__file__).parent / "tune.toml"
+_CALL_S = 18.0
+"""What a call of the usual scenario takes, with its servers' start and end."""
 Play = Callable[[Variant, int], Awaitable[Trial]]
 
 
@@ -61,7 +63,10 @@ def run(
     todo = remaining(planned, journal.trials)
     if journal.trials and todo:
         console.print(f"going on: {len(planned) - len(todo)} of {len(planned)} calls are there already")
-    play = _player(chosen, network, file, live, settings, out)
+    play = _called(live, settings, out) if settings is not None else _emulated(network, file, out)
+    console.print(
+        f"{len(todo)} calls to play, one after the other, about {max(1, round(len(todo) * _CALL_S / 60))} min"
+    )
     asyncio.run(trials(console, todo, {variant.name: variant for variant in chosen}, play, journal))
     ranks = rank(chosen, [trial for trial in journal.trials if trial.round < rounds])
     _show(console, ranks, journal.trials, rounds)
@@ -88,14 +93,13 @@ def _may_call(live: str, *, consent: bool) -> Settings | None:
     return settings
 
 
-def _player(
-    chosen: Sequence[Variant], network: str, file: Path, live: str, settings: Settings | None, out: Path
-) -> Play:
-    if settings is not None:
-        from . import live as real
+def _called(phone: str, settings: Settings, out: Path) -> Play:
+    from . import live as real
 
-        known = settings
-        return lambda variant, number: real.play(variant, number, phone=live, settings=known, folder=out / "live")
+    return lambda variant, number: real.play(variant, number, phone=phone, settings=settings, folder=out / "live")
+
+
+def _emulated(network: str, file: Path, out: Path) -> Play:
     from . import emulated
 
     script = load(file)
@@ -129,7 +133,8 @@ async def trials(
             bar.advance(task)
             if not console.is_terminal:
                 told = ", ".join(f"{label} {_ms(getattr(trial, key))}" for key, label in FIGURES.items())
-                console.print(f"round {number + 1}: {name}: {'; '.join(trial.problems) or told}", markup=False)
+                said = "; ".join(trial.problems) or told
+                console.print(f"round {number + 1}: {name}: {said}", markup=False, soft_wrap=True)
 
 
 def _ms(value: float | None) -> str:
