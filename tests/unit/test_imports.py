@@ -38,9 +38,7 @@ BESIDE = {
 }
 """Neighbours of one layer that may be imported all the same, and why."""
 
-OWED = {
-    ("audio", "switchboard"): "a tape is read with the switchboard's analyst: the analyst belongs below both",
-}
+OWED: dict[tuple[str, str], str] = {}
 """Breaks of the rule that are known and have to be mended where they are; none may be added without its mending."""
 
 OPENS_EMULATORS = {

@@ -14,6 +14,7 @@ from ..call.side import SideLog
 from ..call.tape import Tape
 from ..call.turns import Turn
 from ..clock import NS_PER_MS
+from .analyst import Analyst
 from .quality import Echo, find_echo, quality_of, verdict
 from .recording import Recording, recording, stereo_wav
 
@@ -37,9 +38,6 @@ class Reading:
 
 def read(tape: Tape) -> Reading:
     """Read a tape. Raises `UsageError` for one that cannot be replayed."""
-    # Imported here: the analyst is a driver's, and only this reader of tapes needs it.
-    from ..switchboard.analyst import Analyst
-
     log: SideLog = []
     replay(tape, log)
     found = recording(tape)

@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from ..audio.analyst import Analyst
 from ..call.options import Prewarm
 from ..call.session import CallSession, Fact, Wish
 from ..call.side import NOTE, TICK
@@ -22,7 +23,6 @@ from ..clock import NS_PER_S
 from ..errors import AgentError, CarrierError, CarrierUncertain
 from ..records import CallEvent, CallRecord, CarrierCall, EventKind
 from ..terms import CallDirection, CallSid, CallState, ConversationId, HangupCause, StreamSid
-from .analyst import Analyst
 from .context import Context
 from .ending import disposition_of, settled_by_carrier
 from .figures import Figures

@@ -10,13 +10,13 @@ import binascii
 from collections.abc import Callable
 from typing import Any
 
-from ..audio.quality import QualityMeter
-from ..audio.voice_activity import VoiceActivity
 from ..call import side
 from ..call.side import SideEntry, SideLog
 from ..call.turns import Turn, TurnTracker
 from ..records import EventKind
 from ..ulaw import payload_ms
+from .quality import QualityMeter
+from .voice_activity import VoiceActivity
 
 __all__ = ["Analyst"]
 
