@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -68,3 +69,8 @@ def test_every_module_opens_with_what_it_is(name: str) -> None:
     docstring = ast.get_docstring(source_of(name))
     assert docstring
     assert len(docstring.splitlines()) <= 30
+
+
+def test_every_test_file_has_a_name_of_its_own() -> None:
+    names = [path.name for path in (Path(__file__).parent.parent).rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names)), "pytest imports test files by their bare name"
