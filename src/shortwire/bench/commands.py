@@ -156,7 +156,7 @@ def slow(*, calls: int, stopped: int, side: str, seconds: float, mode: str, out:
         results.append(_guarded(run))
         _show_slow(console, results[-1])
     _write(out / "slow.json", {"runs": [found.as_dict() for found in results]})
-    return 1 if any(found.measured.problems for found in results) else 0
+    return 1 if any(found.problems for found in results) else 0
 
 
 # Parts
@@ -306,7 +306,7 @@ def _show_slow(console: Console, found: Slowed) -> None:
     for ending in found.endings:
         when = "lasted to the end" if ending["after_s"] is None else f"ended after {ending['after_s']:g} s"
         console.print(f"  stopped call {ending['call']}: {when}, {ending['cause'] or 'no cause'}")
-    for problem in run.problems:
+    for problem in found.problems:
         console.print(f"  PROBLEM: {problem}", style="red")
     for noise in run.noise:
         console.print(f"  NOISY: {noise}", style="yellow")

@@ -20,6 +20,8 @@ from .subject import Subject
 __all__ = ["Slowed", "slow"]
 
 STOPS_AFTER_S = 2.0
+_OF_ITSELF = (None, "party_hangup", "agent_ended")
+"""Causes of a call that simply went on to the run's end."""
 RECEIVE_BUFFER = 8192
 """Bytes of the stopped side's socket buffers: with the system's, a telephone call would take minutes to fill them."""
 
@@ -37,6 +39,15 @@ class Slowed:
     """Of the stopped calls: cause, and seconds from the stop to the end (None: they lasted)."""
 
     @property
+    def problems(self) -> list[str]:
+        """What a bridge should not do: other calls' trouble, or a stopped call that went on as if nothing were."""
+        found = list(self.measured.problems)
+        for ending in self.endings:
+            if ending["cause"] in _OF_ITSELF:
+                found.append(f"call {ending['call']} was not ended for it: its audio waits in the system's buffers")
+        return found
+
+    @property
     def growth_mib(self) -> float | None:
         """From the stop to the end of the window."""
         after = [mib for at_s, mib in self.rss_mib if at_s >= STOPS_AFTER_S]
@@ -48,6 +59,7 @@ class Slowed:
             "stopped": self.stopped,
             "growth_mib": self.growth_mib,
             "endings": self.endings,
+            "problems": self.problems,
             "rss_mib": self.rss_mib,
             "measured": self.measured.as_dict(),
         }
@@ -102,18 +114,21 @@ def _others_only(measured: Measured, muted: list[int], report: dict[str, Any], a
 
 async def _endings(standing: Standing, muted: list[int], stopped_at: float) -> list[dict[str, Any]]:
     sids = {f"CA{number:032x}": number for number in muted}
-    calls = (await standing.api("/v1/calls?limit=200"))["calls"]
+    # A call that ends with the run may still be winding up.
+    for _ in range(20):
+        calls = [c for c in (await standing.api("/v1/calls?limit=200"))["calls"] if c["call_sid"] in sids]
+        if all(call["ended_at"] is not None for call in calls):
+            break
+        await asyncio.sleep(0.5)
     found = []
     for call in calls:
-        if call["call_sid"] in sids:
-            ended = call["ended_at"]
-            cause = call["cause"] or {}
-            found.append(
-                {
-                    "call": sids[call["call_sid"]],
-                    "cause": cause.get("slug"),
-                    "meaning": cause.get("meaning"),
-                    "after_s": None if ended is None else round(ended - stopped_at, 1),
-                }
-            )
+        ended, cause = call["ended_at"], call["cause"] or {}
+        found.append(
+            {
+                "call": sids[call["call_sid"]],
+                "cause": cause.get("slug"),
+                "meaning": cause.get("meaning"),
+                "after_s": None if ended is None else round(ended - stopped_at, 1),
+            }
+        )
     return found

@@ -90,7 +90,7 @@ def slow(
     calls: Calls = 20,
     stopped: Annotated[int, typer.Option(help="Calls of which one side stops reading.", min=1)] = 2,
     side: Annotated[Literal["both", "agent", "phone"], typer.Option(help="Which side stops.")] = "both",
-    seconds: Seconds = 30.0,
+    seconds: Seconds = 60.0,
     mode: Mode = "echo",
     out: Out = Path("bench-out"),
 ) -> None:

@@ -57,8 +57,8 @@ class Journal:
         lines = self._path.read_text(encoding="utf-8").splitlines()
         try:
             before = json.loads(lines[0])["plan"]
-            # A line that was being written when the machine stopped is simply tried again.
-            self.trials = [Trial(**json.loads(line)) for line in lines[1:] if line.endswith("}")]
+            whole = [line for line in lines if line.endswith("}")]
+            self.trials = [Trial(**json.loads(line)) for line in whole[1:]]
         except (ValueError, KeyError, IndexError, TypeError):
             raise UsageError(f"{self._path} is not a journal of trials", details="start anew with --fresh") from None
         if before != dict(plan):
@@ -67,11 +67,13 @@ class Journal:
                 f"{self._path} belongs to another run ({', '.join(differ)} differ)",
                 details="start anew with --fresh, or choose another folder with --out",
             )
+        if whole != lines:
+            # What was being written when the machine stopped is tried again; the next line must not be glued to it.
+            self._path.write_text("\n".join([*whole, ""]), encoding="utf-8")
 
     def add(self, trial: Trial) -> None:
         self.trials.append(trial)
         with self._path.open("a", encoding="utf-8") as file:
-            # What a broken-off line left is ended first.
             file.write(json.dumps(asdict(trial)) + "\n")
 
 
