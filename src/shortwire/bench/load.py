@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .machine import Usage
+from .stamp import EXTRA
 
 __all__ = ["Load", "Measured", "evaluate"]
 
@@ -81,6 +82,8 @@ class Measured:
     first_audio_ms: float | None = None
     late_p99_us: float | None = None
     own_share_p99_us: float | None = None
+    load_share: float | None = None
+    """CPU of phones and agent together, of one core: near 1 on two cores, the load is at its own limit."""
     others_share: float | None = None
     relayed: int = 0
     lost: int = 0
@@ -112,6 +115,8 @@ class Costs:
     """The server before the first call."""
     begin: Usage | None
     end: Usage | None
+    load_ns: int
+    """CPU of phones and agent."""
     ours_ns: int
     """CPU of server, load and runner together."""
     busy_ns: int | None
@@ -155,6 +160,8 @@ def _losses(found: Measured, load: Load, phones: Mapping[str, Any], agent: Mappi
         found.early += first
         found.lost += max(0, sent - first - agent["arrived"].get(call, 0))
     for call, sent in agent["sent"].items():
+        if int(call) >= EXTRA:
+            continue
         missing = max(0, sent - phones["arrived"].get(call, 0))
         if call in phones["clears"]:
             found.dropped_at_clear += missing
@@ -194,6 +201,7 @@ def _costs(found: Measured, load: Load, costs: Costs) -> None:
         found.cpu_share = spent / costs.window_ns
         if costs.idle is not None:
             found.memory_kib = (costs.end.rss_bytes - costs.idle.rss_bytes) / 1024 / load.calls
+    found.load_share = costs.load_ns / costs.window_ns
     if costs.busy_ns is not None:
         found.others_share = max(0.0, (costs.busy_ns - costs.ours_ns) / costs.window_ns / costs.cores)
 

@@ -104,9 +104,10 @@ class Loop:
         if self._epoll is None:
             self._wait_selector(max(0.0, timeout_s))
             return
-        if timeout_s > 0:
-            select.select((self._epoll,), (), (), timeout_s)
         events = self._epoll.poll(0)
+        if not events and timeout_s > 0:
+            select.select((self._epoll,), (), (), timeout_s)
+            events = self._epoll.poll(0)
         self.woken_ns = _now_ns()
         handlers = self._handlers
         for fd, what in events:

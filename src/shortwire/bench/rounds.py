@@ -28,6 +28,7 @@ FIGURES = (
     "first_audio_ms",
     "late_p99_us",
     "own_share_p99_us",
+    "load_share",
     "others_share",
 )
 

@@ -212,13 +212,14 @@ class Bench:
     async def _costs(self, standing: Standing, phones: Process, window: list[int], during: During | None) -> Costs:
         """What everybody used between the window's ends; meanwhile, what is to go on."""
         begin_ns, end_ns = window
-        ours = (phones.pid, standing.agent.pid, standing.server.pid, os.getpid())
+        load = (phones.pid, standing.agent.pid)
+        ours = (*load, standing.server.pid, os.getpid())
         await _until(begin_ns)
-        begin, busy, mine = usage(standing.server.pid), busy_ns(), _cpu(ours)
+        begin, busy, mine, generated = usage(standing.server.pid), busy_ns(), _cpu(ours), _cpu(load)
         going = asyncio.create_task(_going(during, standing, phones)) if during is not None else None
         began_ns = SystemClock.now_ns()
         await _until(end_ns)
-        end, busy_after, mine_after = usage(standing.server.pid), busy_ns(), _cpu(ours)
+        end, busy_after, mine_after, generated_after = usage(standing.server.pid), busy_ns(), _cpu(ours), _cpu(load)
         window_ns = SystemClock.now_ns() - began_ns
         if going is not None:
             going.cancel()
@@ -229,6 +230,7 @@ class Bench:
             standing.idle,
             begin,
             end,
+            generated_after - generated,
             mine_after - mine,
             None if busy is None or busy_after is None else busy_after - busy,
             window_ns,

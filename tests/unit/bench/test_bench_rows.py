@@ -51,7 +51,9 @@ def costs(*, server_ns: int = 4_000_000, busy_ns: int | None = 10_000_000) -> Co
     def at(cpu_ns: int, rss: int) -> Usage:
         return Usage(cpu_ns, rss, 10, 2, 1)
 
-    return Costs(at(0, 1 << 20), at(1000, 2 << 20), at(1000 + server_ns, 3 << 20), 8_000_000, busy_ns, WINDOW_NS, 2)
+    return Costs(
+        at(0, 1 << 20), at(1000, 2 << 20), at(1000 + server_ns, 3 << 20), 6_000_000, 8_000_000, busy_ns, WINDOW_NS, 2
+    )
 
 
 def result(phones: dict[str, Any], agent: dict[str, Any], load: Load | None = None, **options: Any) -> Measured:
@@ -86,6 +88,10 @@ def test_missing_chunks_are_a_loss_unless_the_call_was_cleared() -> None:
     assert result(side(arrived={"1": 90}), side()).lost == 10
     cleared = result(side(arrived={"1": 90}, clears={"1": [5]}), side())
     assert (cleared.lost, cleared.dropped_at_clear, cleared.ok) == (0, 10, True)
+
+
+def test_company_is_not_counted() -> None:
+    assert result(side(), side(sent={"1": 100, "1000000001": 70})).lost == 0
 
 
 def test_an_interruption_is_timed_to_its_own_clear() -> None:
