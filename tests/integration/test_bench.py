@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
 from shortwire.bench.load import Load
-from shortwire.bench.machine import Cores
+from shortwire.bench.machine import Cores, tree
 from shortwire.bench.processes import Process
 from shortwire.bench.run import Bench, Standing, measure
 from shortwire.bench.slow import slow
@@ -136,3 +137,26 @@ async def test_a_side_that_stops_harms_no_other_call(bench: Bench, side: str) ->
     assert len(found.stopped) == 1
     assert found.measured.problems == []
     assert [ending["call"] for ending in found.endings] == found.stopped
+
+
+async def test_ending_the_benchmark_leaves_nobody_behind(tmp_path: Path) -> None:
+    program = "from shortwire.cli import main; main()"
+    arguments = ["bench", "--calls", "1", "--rounds", "1", "--seconds", "60", "--profile", "optimized"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, *arguments, "--peers", "none", "--out", str(tmp_path),
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    if not sys.platform.startswith("linux"):
+        process.kill()
+        pytest.skip("children are counted in /proc")
+    family: set[int] = set()
+    for _ in range(600):
+        family = tree(process.pid) - {process.pid}
+        # agent, server and telephones
+        if len(family) >= 3:
+            break
+        await asyncio.sleep(0.05)
+    process.terminate()
+    assert await process.wait() == 128 + signal.SIGTERM
+    assert len(family) >= 3
+    assert [pid for pid in family if Path(f"/proc/{pid}").exists()] == []

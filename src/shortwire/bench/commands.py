@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
@@ -199,12 +201,18 @@ def _minutes(runs: int, load: Load, most: int) -> int:
 
 def _guarded(run: Callable[[Bench], Awaitable[T]]) -> T:
     """A bench with its folder, on the load's cores; what cannot be measured becomes one sentence."""
+    if sys.platform == "win32":
+        raise UsageError("the benchmark needs Linux or macOS", details="on Windows, run it in WSL")
     where = _where()
     more_descriptors()
     if where.pinned:
         os.sched_setaffinity(0, where.agent)  # away from the server
 
     async def within(folder: str) -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        # The server under test is not told by the end of an input: whoever ends us must not leave it behind.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         return await run(Bench(where, Path(folder)))
 
     with tempfile.TemporaryDirectory(prefix="shortwire-bench-") as folder:
@@ -212,6 +220,8 @@ def _guarded(run: Callable[[Bench], Awaitable[T]]) -> T:
             return asyncio.run(within(folder))
         except BenchError as error:
             raise UsageError("the benchmark could not be run", details=str(error)) from None
+        except asyncio.CancelledError:
+            raise SystemExit(128 + signal.SIGTERM) from None
 
 
 def _measured(console: Console, measured: Callable[[Bench, Progress], Awaitable[T]]) -> T:
