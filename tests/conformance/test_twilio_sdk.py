@@ -205,6 +205,7 @@ async def test_recordings_of_a_live_call_from_start_to_delete() -> None:
 
 async def test_one_way_streams_and_events() -> None:
     async with judging() as judge, emulator() as twilio:
+        judge.media_messages = None
         client = sdk(twilio)
         sid = (await in_thread(lambda: client.calls.create(to=THEIRS, from_=OURS, twiml=PAUSE))).sid
         await until(lambda: twilio.calls[sid].status == "in-progress")
@@ -280,6 +281,8 @@ class Judge:
     def __init__(self) -> None:
         self.verdicts: list[tuple[str, bool]] = []
         self.port = 0
+        self.media_messages: int | None = 4
+        """After how many messages it closes a stream; None: never."""
         self.validator = RequestValidator(TOKEN)
 
     async def hook(self, request: web.Request) -> web.StreamResponse:
@@ -301,8 +304,9 @@ class Judge:
         self.verdicts.append(("/media", expected == request.headers["X-Twilio-Signature"]))
         ws = web.WebSocketResponse()
         await ws.prepare(request)
-        for _ in range(4):
-            await ws.receive()
+        left = self.media_messages
+        while (left is None or left > 0) and (await ws.receive()).type is aiohttp.WSMsgType.TEXT:
+            left = None if left is None else left - 1
         await ws.close()
         return ws
 

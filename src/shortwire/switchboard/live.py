@@ -122,6 +122,8 @@ class LiveCall:
 
     def learn(self, fact: CallFact) -> bool:
         """Something became known. True if it changed the state."""
+        if fact is CallFact.JOINED:
+            self.learn(CallFact.ANSWERED)  # a stream that opens before the callback came is the first we hear of it
         state = advance(self.record.state, fact)
         if state is self.record.state:
             return False
@@ -129,10 +131,6 @@ class LiveCall:
         changes: dict[str, Any] = {"state": state}
         if instant := self.figures.reached(state, now_ns):
             changes[instant] = wall
-        # A stream that opens before the callback came is the first we hear of the answer.
-        if state is CallState.CONNECTED and self.record.answered_at is None:
-            self.figures.reached(CallState.ANSWERED, now_ns)
-            changes["answered_at"] = wall
         if state in (CallState.ANSWERED, CallState.CONNECTED):
             self.analyst.answered(self.figures.answered_ns)
         self.change(**changes)

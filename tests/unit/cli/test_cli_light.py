@@ -231,7 +231,7 @@ def test_the_start_scripts_say_what_is_missing(tmp_path: Path) -> None:
     assert first.returncode == 78 and ".env.example" in first.stderr
     (tmp_path / ".env").touch()
     second = subprocess.run(["sh", str(script)], capture_output=True, text=True, env=environment, check=False)
-    assert second.returncode == 69 and "make setup" in second.stderr
+    assert second.returncode == 69 and "make demo" in second.stderr
     fake = tmp_path / ".venv/bin/shortwire"
     fake.parent.mkdir(parents=True)
     fake.write_text('#!/bin/sh\necho "$PWD: $@"\n')
