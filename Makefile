@@ -1,6 +1,8 @@
 # Two commands do everything on a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
 
 VENV := .venv
+# Most tests wait for a telephone to ring: more at once than there are processors.
+JOBS ?= 4
 BIN := $(VENV)/bin
 
 .PHONY: help demo test lint check serve lock clean
@@ -20,7 +22,7 @@ serve: $(VENV)/.installed
 	$(BIN)/shortwire serve
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check src tests scripts benchmarks

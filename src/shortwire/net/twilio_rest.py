@@ -168,13 +168,6 @@ class TwilioCarrier:
         # The carrier's dates have whole seconds.
         return [call for call in calls if call.created_at is None or call.created_at >= int(since)]
 
-    def warm(self) -> None:
-        """Make client and session now: a trust store is read for them, which no live call should wait for.
-
-        On the event loop that will use them.
-        """
-        _ = self._connected().api.v2010.calls
-
     async def close(self) -> None:
         if self._client is not None:
             client, self._client = self._client, None
