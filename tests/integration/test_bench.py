@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shortwire.bench.load import Load
-from shortwire.bench.machine import Cores, tree
+from shortwire.bench.machine import Cores, tree, usage
 from shortwire.bench.processes import Process
 from shortwire.bench.run import Bench, Standing, measure
 from shortwire.bench.slow import slow
@@ -159,4 +159,4 @@ async def test_ending_the_benchmark_leaves_nobody_behind(tmp_path: Path) -> None
     process.terminate()
     assert await process.wait() == 128 + signal.SIGTERM
     assert len(family) >= 3
-    assert [pid for pid in family if Path(f"/proc/{pid}").exists()] == []
+    assert [pid for pid in family if usage(pid) is not None] == []

@@ -222,6 +222,9 @@ def _guarded(run: Callable[[Bench], Awaitable[T]]) -> T:
             raise UsageError("the benchmark could not be run", details=str(error)) from None
         except asyncio.CancelledError:
             raise SystemExit(128 + signal.SIGTERM) from None
+        except KeyboardInterrupt:
+            sys.stderr.write("\ninterrupted; everything was stopped\n")
+            raise SystemExit(128 + signal.SIGINT) from None
 
 
 def _measured(console: Console, measured: Callable[[Bench, Progress], Awaitable[T]]) -> T:

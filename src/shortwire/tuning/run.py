@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import signal
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +31,7 @@ __all__ = ["SCENARIO", "run", "trials"]
 SCENARIO = Path(__file__).parent / "tune.toml"
 _CALL_S = 18.0
 """What a call of the usual scenario takes, with its servers' start and end."""
+EXIT_INTERRUPTED = 130
 Play = Callable[[Variant, int], Awaitable[Trial]]
 
 
@@ -67,7 +70,11 @@ def run(
     console.print(
         f"{len(todo)} calls to play, one after the other, about {max(1, round(len(todo) * _CALL_S / 60))} min"
     )
-    asyncio.run(trials(console, todo, {variant.name: variant for variant in chosen}, play, journal))
+    try:
+        asyncio.run(trials(console, todo, {variant.name: variant for variant in chosen}, play, journal))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        console.print("\ninterrupted; everything was stopped. The same command goes on from here.")
+        return EXIT_INTERRUPTED
     ranks = rank(chosen, [trial for trial in journal.trials if trial.round < rounds])
     _show(console, ranks, journal.trials, rounds)
     _write(out, ranks, plan, rounds)
@@ -117,6 +124,10 @@ async def trials(
     console: Console, todo: Sequence[tuple[int, str]], by_name: dict[str, Variant], play: Play, journal: Journal
 ) -> None:
     """One call after the other: two at a time would measure each other."""
+    task = asyncio.current_task()
+    assert task is not None
+    with contextlib.suppress(NotImplementedError):  # Windows
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -125,12 +136,12 @@ async def trials(
         TimeRemainingColumn(),
         console=console,
     ) as bar:
-        task = bar.add_task("starting", total=len(todo))
+        shown = bar.add_task("starting", total=len(todo))
         for number, name in todo:
-            bar.update(task, description=f"round {number + 1}: {name}")
+            bar.update(shown, description=f"round {number + 1}: {name}")
             trial = await play(by_name[name], number)
             journal.add(trial)
-            bar.advance(task)
+            bar.advance(shown)
             if not console.is_terminal:
                 told = ", ".join(f"{label} {_ms(getattr(trial, key))}" for key, label in FIGURES.items())
                 said = "; ".join(trial.problems) or told
