@@ -9,8 +9,6 @@ with hindsight (the noise of the whole call) and code of its own. Exit status 0:
 all within 40 ms). Needs the extra `emulators`.
 """
 
-
-
 from __future__ import annotations
 
 import argparse

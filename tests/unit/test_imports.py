@@ -21,7 +21,7 @@ LAYERS = (
     ("cli", "demo"),
     ("app",),
     ("address",),  # the half of the composition root that looks after the public address
-    ("doctor", "bench"),
+    ("doctor", "bench", "tuning"),
     ("web", "agent_tuning"),
     ("switchboard", "dialer", "net", "store", "telemetry", "audio", "report"),
     ("ports", "settings"),
