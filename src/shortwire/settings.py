@@ -128,8 +128,8 @@ class Settings(BaseSettings):
     disable_websocket_compression: bool | None = _set(
         "toggles",
         None,
-        "On: permessage-deflate neither offered nor accepted. Off: offered to the agent, accepted from whoever offers it "
-        "(no effect on the carrier's leg: the carrier offers none), and stock sockets instead of lean ones.",
+        "On: permessage-deflate neither offered nor accepted. Off: offered to the agent, accepted from whoever "
+        "offers it (no effect on the carrier's leg: the carrier offers none), and stock sockets instead of lean ones.",
         "true",
     )
     increase_max_payload: bool | None = _set(
@@ -150,8 +150,8 @@ class Settings(BaseSettings):
     prewarm: Prewarm | None = _set(
         "toggles",
         None,
-        "What is made while it rings: `off`, `signed-url`, `tls`, or `conversation` (may be billed). With stock sockets "
-        "`tls` is no more than `signed-url`: they cannot be warmed.",
+        "What is made while it rings: `off`, `signed-url`, `tls`, or `conversation` (may be billed). With stock "
+        "sockets `tls` is no more than `signed-url`: they cannot be warmed.",
         "tls",
     )
     inline_twiml: bool | None = _set(

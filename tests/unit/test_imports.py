@@ -18,10 +18,10 @@ import shortwire
 ROOT = Path(shortwire.__file__).parent
 
 LAYERS = (
-    ("cli", "demo"),
+    ("cli", "demo", "tuning"),
     ("app",),
     ("address",),  # the half of the composition root that looks after the public address
-    ("doctor", "bench", "tuning"),
+    ("doctor", "bench"),
     ("web", "agent_tuning"),
     ("switchboard", "dialer", "net", "store", "telemetry", "audio", "report"),
     ("ports", "settings"),
@@ -34,6 +34,7 @@ LAYERS = (
 """Top first. A module imports what stands below it; of its own layer only its own package."""
 
 BESIDE = {
+    ("tuning", "demo"): "it plays the demo's stage again and again, with other settings",
     ("switchboard", "audio"): "turns are made from voice activity; both are off the media path",
 }
 """Neighbours of one layer that may be imported all the same, and why."""
@@ -45,6 +46,7 @@ OPENS_EMULATORS = {
     "cli": "`emulate`",
     "demo": "both sides of the conversation are emulated",
     "doctor": "its rehearsal places a call with the user's own settings, on this machine",
+    "tuning": "the same scenario on an emulated network, setting by setting",
 }
 
 MACHINE = {"asyncio", "time", "socket", "logging", "structlog", "threading", "datetime", "random", "secrets", "os"}
