@@ -24,7 +24,7 @@ _now_ns = SystemClock.now_ns
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _MASK = 0x5A
 _MASKED = bytes(byte ^ _MASK for byte in range(256))
-_READ = 1 << 18
+_READ = 1 << 15  # less than what an allocator asks the system for each time
 _TAIL = b"\x00\x00\xff\xff"
 
 

@@ -82,7 +82,12 @@ class Process:
         return self._log.read_bytes()[-_TAIL:].decode("utf-8", "replace").strip()
 
     async def stop(self, patience_s: float = 10.0) -> None:
-        """SIGTERM to its whole session, then SIGKILL."""
+        """The end of its input if it has one, SIGTERM to its whole session, then SIGKILL."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2):
+                    await self._process.wait()
         for how, wait_s in ((signal.SIGTERM, patience_s), (signal.SIGKILL, 5.0)):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, how)
