@@ -13,11 +13,11 @@ from typing import Any
 
 from picows import WSMsgType, picows
 
+from shortwire.audio.analyst import Analyst
 from shortwire.call.session import CallSession, SessionOptions
 from shortwire.clock import SystemClock
 from shortwire.net.lean import LeanSocket
 from shortwire.net.lean_phone import protocol_factory
-from shortwire.switchboard.analyst import Analyst
 from shortwire.switchboard.legs import AgentLeg, PhoneLeg
 
 SID = "MZ" + "5" * 32
