@@ -318,6 +318,7 @@ class Switchboard:
             "draining": self._draining,
             "calls": len(self._live),
             "loop_lag_ms": round(self._lag_ms, 2),
+            "tasks": len(asyncio.all_tasks()),
         }
 
     # The listener's side
