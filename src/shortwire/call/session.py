@@ -236,10 +236,6 @@ class CallSession:
         """The agent's socket takes no data (True), or does again."""
         self.uplink.pause(paused)
 
-    def agent_failed(self, cause: HangupCause, detail: str, now_ns: int) -> None:
-        """The conversation could not be opened."""
-        self.finish(cause, now_ns, detail)
-
     def agent_closed(self, code: int, reason: str, now_ns: int) -> None:
         """The conversation socket is gone; 1006 if without a close frame."""
         self._send_agent = None

@@ -107,6 +107,7 @@ class Figures:
                 "frames_dropped": up.early_dropped + up.paused_dropped,
                 "frames_after_end": up.after_end,
                 "chunks_stale": down.stale,
+                "chunks_overflowed": down.overflow,
                 "marks_returned": down.playout.returned_marks,
                 "malformed_messages": call.session.malformed + up.unusable + down.unusable,
                 "dropped_downlink_ms": round(down.paused_dropped_ms + down.held_dropped_ms),

@@ -333,7 +333,7 @@ def test_what_the_agent_said_went_wrong_is_kept_for_the_cause() -> None:
 
 def test_the_agent_cannot_be_reached() -> None:
     rig = Rig().started()
-    rig.session.agent_failed(C.AGENT_UNREACHABLE, "connection refused", rig.after(1))
+    rig.session.finish(C.AGENT_UNREACHABLE, rig.after(1), "connection refused")
     assert rig.ended == (C.AGENT_UNREACHABLE, True)
     assert rig.session.cause_detail == "connection refused"
 

@@ -327,7 +327,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule(cause=causes)
     def agent_fails(self, cause: C) -> None:
-        self.session.agent_failed(cause, "x", self.tick_of())
+        self.session.finish(cause, self.tick_of(), "x")
 
     @rule(cause=causes)
     def somebody_ends_it(self, cause: C) -> None:
