@@ -22,7 +22,7 @@ OPTIMIZED = Toggles()
 
 HEAD = """# Settings
 
-<!-- Made by scripts/make_settings_page.py from src/shortwire/settings.py. Change those, not this page. -->
+<!-- Made by scripts/make_settings_page.py from src/shortwire/settings/model.py. Change those, not this page. -->
 
 A setting comes from the command line, else from the environment, else from `.env` in the working directory
 (`--env-file` names another). An empty value counts as not set. `shortwire serve` names everything that is

@@ -275,7 +275,7 @@ async def another_server_as_carrier(clinic: Clinic, monkeypatch: pytest.MonkeyPa
 
 @mistake("carrier.credentials", "wrong_region", "take out TWILIO_EDGE")
 async def credentials_of_another_region(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shortwire.settings.TWILIO_API", clinic.twilio.base_url)
+    monkeypatch.setattr("shortwire.settings.model.TWILIO_API", clinic.twilio.base_url)
     clinic.settings |= {"twilio_edge": "dublin", "twilio_region": "ie1", "twilio_auth_token": SecretStr("f" * 32)}
     # The SDK would put the region into the host's name; the emulator has only one.
     monkeypatch.setattr("twilio.base.client_base.ClientBase.get_hostname", lambda self, uri: uri)

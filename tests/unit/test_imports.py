@@ -19,6 +19,7 @@ ROOT = Path(shortwire.__file__).parent
 
 LAYERS = (
     ("cli", "demo", "tuning"),
+    ("workers",),  # several processes, each of them an `app`
     ("app",),
     ("address",),  # the half of the composition root that looks after the public address
     ("doctor", "bench"),
@@ -28,7 +29,7 @@ LAYERS = (
     ("call", "campaign"),
     ("wire",),
     # Shapes and checks without behaviour of a call: the cores speak in `records` (EventKind), settings in `numbers`.
-    ("records", "numbers", "ulaw"),
+    ("records", "numbers", "ulaw", "owner"),
     ("errors", "terms", "clock"),
 )
 """Top first. A module imports what stands below it; of its own layer only its own package."""

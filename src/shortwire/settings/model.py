@@ -1,31 +1,25 @@
-"""What can be set, from the command line, the environment and `.env`, in that order.
+"""Every variable, as a field of `Settings` under its own name in lower case.
 
-Every variable is a field of `Settings` under its own name in lower case, so that a name found in
-the code, in `.env` and in `docs/reference/settings.md` is the same word. Read only by `app` and
-`cli`; everything below them gets frozen options. All problems are told at once (`ConfigError`).
+So a name found in the code, in `.env` and in `docs/reference/settings.md` is the same word. Where values come
+from is the business of `loading`, what may stand in one that of `checks`.
 """
 
 from __future__ import annotations
 
-import difflib
-import ipaddress
-import os
 import re
-import secrets
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from .call.options import BridgeOptions, Limits, Prewarm, Toggles
-from .errors import ConfigError
-from .numbers import E164, is_country
-from .terms import Profile
+from ..call.options import BridgeOptions, Limits, Prewarm, Toggles
+from ..numbers import E164, is_country
+from ..owner import MOST_WORKERS
+from ..terms import Profile
+from .checks import http_url, matching
 
-__all__ = ["GROUPS", "Settings", "load_settings"]
+__all__ = ["GROUPS", "TWILIO_API", "Settings"]
 
 GROUPS = {
     "agent": "The agent (ElevenLabs)",
@@ -41,8 +35,6 @@ GROUPS = {
 
 TWILIO_API = "https://api.twilio.com"
 _PORTS = {Profile.OPTIMIZED: 8001, Profile.BASELINE: 8000}
-# Read by other parts of the project or by its tests, so no typing mistakes of somebody's.
-_OTHER_NAMES = {"SHORTWIRE_URL", "SHORTWIRE_TEST_POSTGRES_URL"}
 
 
 def _set(group: str, default: Any, text: str, example: str, **bounds: int) -> Any:
@@ -110,6 +102,15 @@ class Settings(BaseSettings):
     shortwire_host: str = _set("server", "127.0.0.1", "Address to listen on.", "0.0.0.0")  # noqa: S104 - an example
     shortwire_port: int | None = _set(
         "server", None, "Port to listen on; 0 takes a free one. 8001 optimized, 8000 baseline.", "8001", ge=0, le=65535
+    )
+    shortwire_workers: int = _set(
+        "server",
+        1,
+        "Processes that share the calls behind the one port: as many as there are cores to give them. "
+        "More than 1 not on Windows.",
+        "2",
+        ge=1,
+        le=MOST_WORKERS,
     )
     shortwire_data_dir: Path = _set(
         "server", Path("~/.shortwire"), "Directory of the database and the tapes.", "/var/lib/shortwire"
@@ -191,27 +192,27 @@ class Settings(BaseSettings):
     @field_validator("elevenlabs_agent_id")
     @classmethod
     def _is_agent_id(cls, value: str) -> str:
-        return _matching(value, r"[A-Za-z0-9_-]{1,128}", "is not an agent's id (letters, digits, _ and -)")
+        return matching(value, r"[A-Za-z0-9_-]{1,128}", "is not an agent's id (letters, digits, _ and -)")
 
     @field_validator("twilio_account_sid")
     @classmethod
     def _is_account_sid(cls, value: str) -> str:
-        return _matching(value, r"AC[0-9a-fA-F]{32}", "is not an Account SID (AC and 32 hex digits)")
+        return matching(value, r"AC[0-9a-fA-F]{32}", "is not an Account SID (AC and 32 hex digits)")
 
     @field_validator("twilio_edge", "twilio_region")
     @classmethod
     def _is_label(cls, value: str) -> str:
-        return _matching(value, r"[a-z0-9-]{0,40}", "is not the name of an edge or region")
+        return matching(value, r"[a-z0-9-]{0,40}", "is not the name of an edge or region")
 
     @field_validator("twilio_phone_number")
     @classmethod
     def _is_e164(cls, value: str) -> str:
-        return _matching(value, E164.pattern, "is not a telephone number in E.164 (a plus and digits only)")
+        return matching(value, E164.pattern, "is not a telephone number in E.164 (a plus and digits only)")
 
     @field_validator("server_url", "elevenlabs_base_url", "twilio_api_base_url")
     @classmethod
     def _is_url(cls, value: str) -> str:
-        return _http_url(value) if value else value
+        return http_url(value) if value else value
 
     @field_validator("allowed_countries", mode="before")
     @classmethod
@@ -264,7 +265,7 @@ class Settings(BaseSettings):
 
     def with_server_url(self, url: str) -> Settings:
         """The same settings under the public address that a tunnel gave us."""
-        return self.model_copy(update={"server_url": _http_url(url)})
+        return self.model_copy(update={"server_url": http_url(url)})
 
     def bridge_options(self) -> BridgeOptions:
         """What the switchboard is built from."""
@@ -291,6 +292,7 @@ class Settings(BaseSettings):
             ("optimizations on", ", ".join([*on, f"PREWARM={toggles.prewarm.value}"])),
             ("optimizations off", ", ".join(off) or "none"),
             ("listening", f"http://{self.shortwire_host}:{self.port}"),
+            *([("workers", f"{self.shortwire_workers} processes")] if self.shortwire_workers > 1 else []),
             ("public address", self.server_url or f"(from the {self.shortwire_tunnel} tunnel)"),
             ("agent", f"{self.elevenlabs_agent_id} at {self.elevenlabs_base_url}"),
             ("line", f"{self.twilio_phone_number} at {self.twilio_api_base_url}"),
@@ -301,112 +303,3 @@ class Settings(BaseSettings):
             ("dialling", f"allowed: {countries}" if countries else "outbound dialling off: set ALLOWED_COUNTRIES"),
             ("longest call", f"{self.max_call_seconds} s (MAX_CALL_SECONDS)"),
         ]
-
-
-def load_settings(cli_overrides: Mapping[str, Any] | None = None, *, env_file: str | Path | None = None) -> Settings:
-    """The settings, command line over environment over file.
-
-    `cli_overrides` is keyed by variable name in any case; None values count as not given. `env_file`
-    None reads `.env` of the working directory if there is one. Raises `ConfigError` whose details hold
-    one line per variable: name, what is wrong, what to write.
-    """
-    if env_file is not None and not Path(env_file).is_file():
-        raise ConfigError("the settings file cannot be read", details=f"no such file: {env_file}")
-    file = Path(env_file) if env_file is not None else Path(".env")
-    given = {name.lower(): value for name, value in (cli_overrides or {}).items() if value not in (None, "")}
-    problems: dict[str, str] = {}
-    settings = None
-    try:
-        settings = Settings(**{**given, "_env_file": file})
-    except ValidationError as error:
-        for problem in error.errors(include_url=False, include_input=False):
-            name = str(problem["loc"][0]).upper()
-            problems.setdefault(name, _problem_text(str(problem["type"]), str(problem["msg"])))
-    except UnicodeDecodeError:
-        raise ConfigError(f"{file} is not a text file in UTF-8") from None
-    names = _names_in_use(file)
-    tunnel = settings.shortwire_tunnel if settings else given.get("shortwire_tunnel", names.get("SHORTWIRE_TUNNEL"))
-    if not tunnel and "SERVER_URL" not in problems and not (given.get("server_url") or names.get("SERVER_URL")):
-        problems["SERVER_URL"] = "is not set (and no tunnel is asked for)"
-    if settings is None or problems:
-        raise _config_error(problems)
-    settings._warnings = (*_stranger_warnings(names), *_edge_warnings(settings))
-    return settings
-
-
-def _matching(value: str, pattern: str, complaint: str) -> str:
-    if not re.fullmatch(pattern, value, re.ASCII):
-        raise ValueError(complaint)
-    return value
-
-
-def _http_url(value: str) -> str:
-    """An https address, or http on loopback, without query, credentials or trailing slash."""
-    try:
-        parts = urlsplit(value)
-        host = parts.hostname or ""
-        _ = parts.port
-    except ValueError:
-        raise ValueError("is not an address") from None
-    if parts.scheme not in ("http", "https") or not host or re.search(r"[\s\x00-\x20]", value):
-        raise ValueError("is not an https address")
-    if parts.query or parts.fragment or "?" in value or "#" in value or parts.username is not None:
-        raise ValueError("has a query, a fragment or credentials in it; only https://host is wanted")
-    if parts.path not in ("", "/"):
-        raise ValueError("has a path; only https://host is wanted, the paths are added here")
-    if parts.scheme == "http" and not _is_loopback(host):
-        raise ValueError("is http; outside this machine only https is allowed")
-    return value.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def _problem_text(kind: str, message: str) -> str:
-    if kind == "missing":
-        return "is not set"
-    if kind.startswith("bool"):
-        return "is neither true nor false"
-    if kind.startswith("int"):
-        return "is not a whole number"
-    return message.removeprefix("Value error, ").replace("Input should be", "should be")
-
-
-def _config_error(problems: Mapping[str, str]) -> ConfigError:
-    lines = []
-    for field, info in Settings.model_fields.items():
-        name = field.upper()
-        if name in problems:
-            # A suggestion nobody has to invent: copied as it is, it is a good key.
-            example = secrets.token_urlsafe(32) if name == "SHORTWIRE_API_KEY" else (info.examples or [""])[0]
-            lines.append(f"{name} {problems[name]}; write for example {name}={example}")
-    count = "1 setting has" if len(lines) == 1 else f"{len(lines)} settings have"
-    return ConfigError(f"{count} to be changed (in the environment or in .env)", details="\n".join(lines))
-
-
-def _names_in_use(file: Path) -> dict[str, str]:
-    """Variables of the file, then of the environment, by upper-case name; empty ones left out."""
-    from dotenv import dotenv_values
-
-    in_file = dotenv_values(file, encoding="utf-8") if file.is_file() else {}
-    return {name.upper(): value for name, value in {**in_file, **os.environ}.items() if value}
-
-
-def _stranger_warnings(names: Mapping[str, str]) -> list[str]:
-    known = {name.upper() for name in Settings.model_fields} | _OTHER_NAMES
-    warnings = []
-    for name in sorted(n for n in names if n.startswith("SHORTWIRE_") and n not in known):
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-        warnings.append(f"{name} is not a setting and does nothing" + (f"; did you mean {near[0]}?" if near else ""))
-    return warnings
-
-
-def _edge_warnings(settings: Settings) -> list[str]:
-    given = [name.upper() for name in ("twilio_edge", "twilio_region") if getattr(settings, name)]
-    if not given or settings.twilio_api_base_url == TWILIO_API:
-        return []
-    return [f"{' and '.join(given)} ignored: TWILIO_API_BASE_URL already names the host"]
