@@ -13,6 +13,7 @@ __all__ = [
     "ID_TIME_DIGITS",
     "MOST_WORKERS",
     "node_of_worker",
+    "settles",
     "ticket_mark",
     "worker_of_call",
     "worker_of_node",
@@ -61,3 +62,17 @@ def worker_of_node(base: str, node: str) -> int | None:
     """Which worker of the server `base` a node is; None: it is that server as one process, or another server."""
     found = _NODE.fullmatch(node)
     return int(found["worker"]) if found and found["base"] == base else None
+
+
+def settles(base: str, worker: int | None, of: int, node: str) -> bool:
+    """Whether what `node` left open is for this process to settle: worker `worker` of `of`, or the only one (None).
+
+    Each one settles its own. What was left by a server of another number of processes falls to the first: a node
+    that does not exist any more has nobody else.
+    """
+    if node == node_of_worker(base, worker):
+        return True
+    theirs = worker_of_node(base, node)
+    if worker is None:
+        return theirs is not None
+    return worker == 0 and (node == base or (theirs is not None and theirs >= of))

@@ -41,6 +41,10 @@ class Context:
 
     agent_overrides: Callable[[AgentId], dict[str, Any]] = field(default=lambda _agent_id: {})
     """What every call of an agent overrides by itself (LOW_LATENCY_MODE)."""
+    worker: int | None = None
+    """Which of several workers this process is; None: it is the only one."""
+    settles: Callable[[str], bool] | None = None
+    """Whether what a node left open is ours to settle at start; None: only what our own node left."""
 
     def tell(self, call: CallRecord, event: CallEvent) -> None:
         """Let everybody beside the call know. A sink that fails harms nobody else."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -33,12 +32,13 @@ from ..terms import (
 from ..wire.twiml import BUSY, HANGUP, connect_stream
 from .context import Context
 from .ending import CAUSE_OF_STATUS
+from .ids import new_call_id
 from .live import LiveCall
 from .openings import request_fields
 from .settle import Settler
 from .tickets import Tickets
 
-__all__ = ["MEDIA_PATH", "Switchboard", "new_call_id"]
+__all__ = ["MEDIA_PATH", "Switchboard"]
 
 log = structlog.get_logger(__name__)
 
@@ -48,16 +48,6 @@ TICK_S = 0.05
 _TIME_LIMIT_GRACE_S = 5
 
 
-def new_call_id(wall_s: float) -> CallId:
-    """``call_`` and 26 characters: 9 of time (ms, so that ids sort by age), 17 random."""
-    alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
-    milliseconds, head = int(wall_s * 1000), ""
-    for _ in range(9):
-        milliseconds, digit = divmod(milliseconds, 32)
-        head = alphabet[digit] + head
-    return CallId(f"call_{head}{''.join(secrets.choice(alphabet) for _ in range(17))}")
-
-
 class Switchboard:
     """One process's calls."""
 
@@ -65,7 +55,7 @@ class Switchboard:
         self.context = context
         self._live: dict[CallId, LiveCall] = {}
         self._by_sid: dict[CallSid, LiveCall] = {}
-        self._tickets: Tickets[LiveCall] = Tickets()
+        self._tickets: Tickets[LiveCall] = Tickets(context.worker)
         self._settler = Settler(self)
         self._ticker: asyncio.Task[None] | None = None
         self._draining = False
@@ -354,7 +344,7 @@ class Switchboard:
         wall = self.context.clock.wall_s()
         options = self.context.options
         return CallRecord(
-            id=new_call_id(wall),
+            id=new_call_id(wall, self.context.worker),
             direction=direction,
             state=CallState.CREATED,
             profile=Profile(options.profile),

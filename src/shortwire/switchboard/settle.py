@@ -149,9 +149,10 @@ class Settler:
             log.warning("call.carrier_not_told", call_id=call_id, error=str(error))
 
     async def after_restart(self) -> None:
-        """End every call that an earlier process of this node left open, at the carrier and in the store."""
+        """End every call that an earlier process of our nodes left open, at the carrier and in the store."""
         context = self._desk.context
-        mine = [r for r in await context.store.unfinished() if r.node == context.options.node]
+        settles = context.settles or context.options.node.__eq__
+        mine = [r for r in await context.store.unfinished() if settles(r.node)]
         for record in mine:
             self._spawn(self._settle_orphan_safely(record))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ..clock import NS_PER_S
+from ..owner import ticket_mark
 from ..terms import Ticket
 
 __all__ = ["Tickets"]
@@ -26,14 +27,15 @@ class _Open(Generic[T]):
 
 
 class Tickets(Generic[T]):
-    """The tickets of one process."""
+    """The tickets of one process; one of several workers puts its number before them (`shortwire.owner`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, worker: int | None = None) -> None:
+        self._mark = ticket_mark(worker)
         self._open: dict[bytes, _Open[T]] = {}
 
     def issue(self, owner: T, now_ns: int, valid_s: float) -> Ticket:
         """A new ticket for `owner`."""
-        ticket = Ticket(secrets.token_urlsafe(24))
+        ticket = Ticket(self._mark + secrets.token_urlsafe(24))
         self._open[_digest(ticket)] = _Open(owner, now_ns + int(valid_s * NS_PER_S))
         return ticket
 
