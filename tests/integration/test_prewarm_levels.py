@@ -66,6 +66,29 @@ async def test_over_tls(tmp_path: Path, level: str, monkeypatch: pytest.MonkeyPa
         await house.nothing_is_left()
 
 
+STEPS = ("agent_lookup_ms", "agent_tcp_ms", "agent_tls_ms", "agent_connect_ms")
+
+
+@pytest.mark.parametrize("profile", ["optimized", "baseline"])
+@pytest.mark.parametrize("level", ["off", "tls"])
+async def test_the_connection_is_told_in_steps_where_the_party_waited_for_it(
+    tmp_path: Path, level: str, profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "tls" / "ca.pem"))
+    (tmp_path / "tls").mkdir()
+    changes = {"prewarm": level, "shortwire_profile": profile}
+    async with open_house(tmp_path, party=RINGS_A_SECOND, eleven={"tls_dir": tmp_path / "tls"}, **changes) as house:
+        call_id = await house.place()
+        await house.talking(call_id)
+        _, body = await house.api("POST", f"/v1/calls/{call_id}/hangup")
+        latencies = body["latencies"]
+        waited = [name for name in STEPS if name in latencies["setup"]]
+        warm = latencies["prewarmed"]
+        assert warm is (level == "tls" and profile == "optimized")
+        assert waited == ([] if warm else ["agent_tcp_ms", "agent_tls_ms"])  # the host is an address
+        assert sum(latencies["setup"].values()) == pytest.approx(latencies["answer_to_first_word_ms"], abs=0.1)
+
+
 async def test_a_connection_that_the_host_dropped_is_replaced(tmp_path: Path) -> None:
     async with open_house(tmp_path, party=RINGS_A_SECOND, eleven={"idle_connection_s": 0.3}) as house:
         call_id = await house.place()

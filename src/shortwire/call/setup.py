@@ -10,14 +10,17 @@ from dataclasses import dataclass
 
 from ..clock import NS_PER_MS
 
-__all__ = ["SETUP_LABELS", "SetupInstants", "answer_notice_ms", "setup_parts"]
+__all__ = ["SETUP_LABELS", "ConnectionInstants", "SetupInstants", "answer_notice_ms", "setup_parts"]
 
 SETUP_LABELS = {
     "answer_notice_ms": "News of the answer reaches us",
     "stream_open_ms": "Media stream opens",
     "stream_start_ms": "Media stream starts",
     "signed_url_ms": "Signed URL",
-    "agent_connect_ms": "Agent: TCP and TLS",
+    "agent_lookup_ms": "Agent: name looked up",
+    "agent_tcp_ms": "Agent: TCP",
+    "agent_tls_ms": "Agent: TLS",
+    "agent_connect_ms": "Agent: connection",
     "agent_upgrade_ms": "Agent: WebSocket upgrade",
     "agent_ready_ms": "Agent: metadata",
     "first_audio_ms": "Agent: first audio",
@@ -25,6 +28,18 @@ SETUP_LABELS = {
     "playout_ms": "Way to the ear and back",
 }
 """Parts in the order in which they can follow each other, with names for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionInstants:
+    """How far a connection to the agent's host had come when; ns of the process's clock, 0: no such step was seen."""
+
+    looked_up_ns: int = 0
+    """When the host's addresses were there; 0 for a host that is an address."""
+    tcp_ns: int = 0
+    tls_ns: int = 0
+    connected_ns: int = 0
+    """When all of it was done, where its steps cannot be seen: through a proxy."""
 
 
 @dataclass(slots=True)
@@ -39,8 +54,11 @@ class SetupInstants:
     """When the conversation began to be opened."""
     url_ns: int = 0
     """When the signed URL was there."""
+    looked_up_ns: int = 0
+    """These four: see `ConnectionInstants`. One that was made while it rang lies before the answer, and is no part."""
+    tcp_ns: int = 0
+    tls_ns: int = 0
     connected_ns: int = 0
-    """When the connection to the agent's host was there."""
     agent_open_ns: int = 0
     agent_ready_ns: int = 0
     first_audio_ns: int = 0
@@ -72,6 +90,9 @@ def setup_parts(at: SetupInstants, notice_ms: float = 0.0) -> dict[str, float]:
         ("stream_open_ms", at.media_open_ns),
         ("stream_start_ms", at.started_ns if waited_for_start else 0),
         ("signed_url_ms", at.url_ns),
+        ("agent_lookup_ms", at.looked_up_ns),
+        ("agent_tcp_ms", at.tcp_ns),
+        ("agent_tls_ms", at.tls_ns),
         ("agent_connect_ms", at.connected_ns),
         ("agent_upgrade_ms", at.agent_open_ns),
         ("agent_ready_ms", at.agent_ready_ns),

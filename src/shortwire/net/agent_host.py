@@ -6,7 +6,7 @@ import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ..clock import SystemClock
+from ..call.setup import ConnectionInstants
 from ..errors import AgentError
 from ..ports import SocketListener
 from ..terms import HangupCause
@@ -25,10 +25,10 @@ class AgentSocketOptions:
     """Deadline of DNS, TCP and TLS together."""
 
 
-def tell_connected(listener: SocketListener) -> None:
-    """TCP and TLS are there, the upgrade begins: for listeners that measure it."""
+def tell_connected(listener: SocketListener, connection: ConnectionInstants) -> None:
+    """The connection is there, the upgrade begins: for listeners that measure how it came about."""
     if (tell := getattr(listener, "connected", None)) is not None:
-        tell(SystemClock.now_ns())
+        tell(connection)
 
 
 def tls_context() -> ssl.SSLContext:

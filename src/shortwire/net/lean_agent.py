@@ -17,10 +17,13 @@ from picows import WSAutoPingStrategy, WSError
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 from picows.url import parse_url
 
+from ..call.setup import ConnectionInstants
+from ..clock import SystemClock
 from ..errors import AgentError
 from ..ports import SocketListener, WarmConnection
 from .agent_host import AgentSocketOptions, refusal_of_status, tell_connected, unreachable, where_of
 from .lean import LeanSocket
+from .reach import reach
 
 __all__ = ["LeanAgentDialer"]
 
@@ -47,9 +50,12 @@ class _Idle(asyncio.Protocol):
 class _Warm:
     """A warm connection of the lean dialer."""
 
-    def __init__(self, transport: asyncio.Transport, idle: _Idle, where: tuple[str, int, bool]) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, idle: _Idle, where: tuple[str, int, bool], made: ConnectionInstants
+    ) -> None:
         self.transport: asyncio.Transport | None = transport
         self.where = where
+        self.made = made
         self._idle = idle
 
     @property
@@ -76,21 +82,20 @@ class LeanAgentDialer:
 
     async def warm(self, url: str) -> WarmConnection | None:
         """See `AgentDialer.warm`."""
-        host, port, secure = where = where_of(url)
+        where = where_of(url)
         try:
             async with asyncio.timeout(self._options.connect_s):
-                transport, idle = await aiofastnet.create_connection(
-                    asyncio.get_running_loop(), _Idle, host, port, ssl=self._tls if secure else None
-                )
+                return _Warm(*await self._connection(where))
         except (OSError, TimeoutError) as error:
-            log.info("agent.warm_failed", host=host, error=str(error))
+            log.info("agent.warm_failed", host=where[0], error=str(error))
             return None
-        return _Warm(transport, idle, where)
 
     async def connect(self, url: str, listener: SocketListener, warm: WarmConnection | None = None) -> bool:
         """See `AgentDialer.connect`."""
         if isinstance(warm, _Warm) and warm.alive and warm.where == where_of(url):
             try:
+                # Told again for a cold one: one that was made while it rang cost the party nothing.
+                tell_connected(listener, warm.made)
                 await self._upgrade(url, listener, warm.take())
                 return True
             except (OSError, TimeoutError) as error:
@@ -145,14 +150,31 @@ class LeanAgentDialer:
         if protocol.listener is None:
             raise ConnectionResetError("the connection was closed before the upgrade was answered")
 
+    async def _connection(
+        self, where: tuple[str, int, bool]
+    ) -> tuple[asyncio.Transport, _Idle, tuple[str, int, bool], ConnectionInstants]:
+        """TCP and, for https and wss, TLS; on it nobody speaks. Raises `OSError`."""
+        host, port, secure = where
+        reached = await reach(host, port)
+        try:
+            transport, idle = await aiofastnet.create_connection(
+                asyncio.get_running_loop(),
+                _Idle,
+                sock=reached.system,
+                ssl=self._tls if secure else None,
+                server_hostname=host if secure else None,
+            )
+        except BaseException:
+            reached.system.close()
+            raise
+        tls_ns = SystemClock.now_ns() if secure else 0
+        return transport, idle, where, ConnectionInstants(reached.looked_up_ns, reached.tcp_ns, tls_ns)
+
     async def _cold(self, url: str, listener: SocketListener) -> None:
-        host, port, secure = where_of(url)
         try:
             async with asyncio.timeout(self._options.connect_s):
-                transport, _ = await aiofastnet.create_connection(
-                    asyncio.get_running_loop(), _Idle, host, port, ssl=self._tls if secure else None
-                )
-                tell_connected(listener)
+                transport, _, _, made = await self._connection(where_of(url))
+                tell_connected(listener, made)
                 await self._upgrade(url, listener, transport)
         except WSError as error:
             raise _refusal(error) from None

@@ -19,10 +19,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.proxy import get_proxy
 
+from ..call.setup import ConnectionInstants
 from ..clock import SystemClock
 from ..ports import SocketListener, WarmConnection
 from .agent_host import AgentSocketOptions, refusal_of_status, tell_connected, unreachable
+from .reach import Reached, reach
 
 __all__ = ["StampedProtocol", "StockAgentDialer", "StockSocket", "serve_phone"]
 
@@ -187,15 +190,41 @@ class _StampedConnection(ClientConnection):
 
     read_ns = 0
     listener: SocketListener | None = None
+    reached: Reached | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self.listener is not None:
-            tell_connected(self.listener)
+            tell_connected(self.listener, self._made(transport))
         super().connection_made(transport)
+
+    def _made(self, transport: asyncio.BaseTransport) -> ConnectionInstants:
+        now_ns, reached = _now_ns(), self.reached
+        if reached is None:
+            return ConnectionInstants(connected_ns=now_ns)
+        secure = transport.get_extra_info("sslcontext") is not None
+        return ConnectionInstants(reached.looked_up_ns, reached.tcp_ns, now_ns if secure else 0)
 
     def data_received(self, data: bytes) -> None:
         self.read_ns = _now_ns()
         super().data_received(data)
+
+
+class _Connect(connect):
+    """The library's way to a connection, in steps that can be told apart; as it is through a proxy."""
+
+    reached: Reached | None = None
+
+    async def open_tcp_connection(self) -> ClientConnection:
+        self.reached = None
+        if get_proxy(self.ws_uri) is not None:
+            return await super().open_tcp_connection()
+        self.reached = await reach(self.ws_uri.host, self.ws_uri.port)
+        given = self.create_connection_kwargs
+        self.create_connection_kwargs = {**given, "sock": self.reached.system}
+        try:
+            return await super().open_tcp_connection()
+        finally:
+            self.create_connection_kwargs = given  # a redirect is followed on a connection of its own
 
 
 class StampedProtocol(WebSocketsSansIOProtocol):
@@ -246,11 +275,11 @@ class StockAgentDialer:
 
         def stamped(*arguments: Any, **more: Any) -> _StampedConnection:
             made = _StampedConnection(*arguments, **more)
-            made.listener = listener
+            made.listener, made.reached = listener, opening.reached
             return made
 
         try:
-            connection = await connect(
+            opening = _Connect(
                 url,
                 ssl=self._tls if url.startswith("wss:") else None,
                 compression="deflate" if self._compression else None,
@@ -261,6 +290,7 @@ class StockAgentDialer:
                 close_timeout=_CLOSE_S,
                 create_connection=stamped,  # type: ignore[arg-type]  # called like the class, and nothing else
             )
+            connection = await opening
         except InvalidStatus as error:
             raise refusal_of_status(error.response.status_code) from None
         except (OSError, TimeoutError, WebSocketException) as error:

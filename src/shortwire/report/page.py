@@ -24,7 +24,7 @@ from .view import CallReport, Part, Report, gap_parts, number, peaks, percent, s
 __all__ = ["asset", "render"]
 
 _STAGES = (
-    *("notice", "carrier", "start", "url", "connect", "upgrade", "ready"),
+    *("notice", "carrier", "start", "url", "lookup", "tcp", "tls", "connect", "upgrade", "ready"),
     *("uplink", "endpointing", "generation", "bridge", "playout"),
 )
 

@@ -58,6 +58,7 @@ class Figures:
 
     def setup(self, call: LiveCall, notice_ms: float = 0.0) -> dict[str, float]:
         """The set-up as far as it has come, as parts in ms that add up (`shortwire.call.setup`)."""
+        connection = call.agent.connection
         line, tracker, first_audio_ns = call.line, call.analyst.tracker, call.analyst.first_audio_ns
         at = SetupInstants(
             news_ns=self.answered_ns,
@@ -65,7 +66,10 @@ class Figures:
             started_ns=self.started_ns,
             opening_ns=line.opening_ns,
             url_ns=line.url_ns,
-            connected_ns=call.agent.connected_ns,
+            looked_up_ns=connection.looked_up_ns,
+            tcp_ns=connection.tcp_ns,
+            tls_ns=connection.tls_ns,
+            connected_ns=connection.connected_ns,
             agent_open_ns=self.agent_open_ns,
             agent_ready_ns=self.agent_ready_ns,
             first_audio_ns=first_audio_ns,

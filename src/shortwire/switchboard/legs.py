@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from ..call.session import CallSession
+from ..call.setup import ConnectionInstants
 from ..call.side import NOTE
 from ..call.summary import Histogram
 from ..clock import Clock
@@ -102,15 +103,15 @@ class PhoneLeg(_Leg):
 class AgentLeg(_Leg):
     """The conversation socket's listener."""
 
-    __slots__ = ("connected_ns",)
+    __slots__ = ("connection",)
 
     def __init__(self, session: CallSession, clock: Clock, pump: Pump) -> None:
         super().__init__(session, clock, pump)
-        self.connected_ns = 0
-        """When TCP and TLS were there, on a connection made for this call."""
+        self.connection = ConnectionInstants()
+        """How the connection to the agent's host came about."""
 
-    def connected(self, now_ns: int) -> None:
-        self.connected_ns = now_ns
+    def connected(self, connection: ConnectionInstants) -> None:
+        self.connection = connection
 
     def opened(self, socket: MessageSocket) -> None:
         self.socket = socket

@@ -37,15 +37,31 @@ def test_a_prewarmed_call() -> None:
 def test_a_cold_call_waits_for_everything_in_turn() -> None:
     parts = setup_parts(
         at(
-            news=1000, media_open=1193, started=1289, opening=1289, url=1696, connected=2100, agent_open=2100,
-            agent_ready=2099, first_audio=2392, written=2393, heard=2487,
+            news=1000, media_open=1193, started=1289, opening=1289, url=1696, looked_up=1720, tcp=1810,
+            tls=2000, agent_open=2100, agent_ready=2099, first_audio=2392, written=2393, heard=2487,
         )
     )  # fmt: skip
     assert list(parts) == [
-        "stream_open_ms", "stream_start_ms", "signed_url_ms", "agent_connect_ms", "first_audio_ms", "bridge_ms",
-        "playout_ms",
+        "stream_open_ms", "stream_start_ms", "signed_url_ms", "agent_lookup_ms", "agent_tcp_ms", "agent_tls_ms",
+        "agent_upgrade_ms", "first_audio_ms", "bridge_ms", "playout_ms",
     ]  # fmt: skip
+    assert [parts[f"agent_{name}_ms"] for name in ("lookup", "tcp", "tls", "upgrade")] == [24, 90, 190, 100]
     assert sum(parts.values()) == pytest.approx(1487)
+
+
+def test_a_connection_made_while_it_rang_is_no_part() -> None:
+    parts = setup_parts(at(news=1000, media_open=1010, looked_up=300, tcp=390, tls=580, agent_open=1100, heard=1500))
+    assert list(parts) == ["stream_open_ms", "agent_upgrade_ms", "playout_ms"]
+
+
+def test_somebody_who_picks_up_before_the_connection_is_there_waits_for_the_rest_of_it() -> None:
+    parts = setup_parts(at(news=1000, media_open=1010, looked_up=900, tcp=990, tls=1180, agent_open=1300, heard=1500))
+    assert parts == {"stream_open_ms": 10.0, "agent_tls_ms": 170.0, "agent_upgrade_ms": 120.0, "playout_ms": 200.0}
+
+
+def test_a_proxy_makes_the_connection_one_part() -> None:
+    parts = setup_parts(at(news=1000, media_open=1010, connected=1300, agent_open=1400))
+    assert parts == {"stream_open_ms": 10.0, "agent_connect_ms": 290.0, "agent_upgrade_ms": 100.0}
 
 
 def test_an_agent_that_was_there_first_makes_the_stream_the_part() -> None:
