@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from shortwire.call.playout import RUN_GAP_MS, Playout
+from shortwire.call.playout import REFINED_MS, RUN_GAP_MS, Playout
 
 CLOSE_MS = 1e-6
 """For the sums of floats; everything else here is exact."""
@@ -165,6 +165,51 @@ def test_the_first_mark_of_a_run_tells_when_it_was_heard() -> None:
     # 60 ms were heard by then; the way there and back took the other 200.
     assert confirmed.run_started_ns == now_ns + 200 * MS
     assert playout.queued_ms == 940
+
+
+def heard_from_ns(ppm: float, lasts_s: int, first_late_ms: float = 0.0) -> list[int]:
+    """When a run that began at 0 is said to have begun, each time it is said: a mark each half second, the carrier's
+    clock ahead of ours by `ppm`."""
+    playout, told = Playout(), []
+    names = []
+    for number in range(2 * lasts_s):
+        playout.wrote(0, 500)
+        names.append((playout.mark(), 500 * (number + 1)))
+    for name, position_ms in names:
+        late_ms = first_late_ms if position_ms == 500 else 0.0
+        came_ns = round(position_ms * (1 - ppm / 1e6) * MS + late_ms * MS)
+        confirmed = playout.mark_returned(name, came_ns)
+        assert confirmed is not None
+        assert confirmed.position_ms == position_ms
+        if confirmed.run_started_ns is not None:
+            told.append(confirmed.run_started_ns)
+    return told
+
+
+@pytest.mark.parametrize("lasts_s", [9, 60, 600])
+def test_a_carrier_whose_clock_is_fast_makes_no_run_begin_ever_earlier(lasts_s: int) -> None:
+    told = heard_from_ns(100, lasts_s)
+    assert told == sorted(told, reverse=True)
+    assert min(told) >= -100e-6 * REFINED_MS * MS >= -1 * MS
+
+
+def test_a_first_mark_that_was_late_is_corrected_by_the_next_ones() -> None:
+    assert heard_from_ns(0, 60, first_late_ms=80) == [80 * MS, 0]
+    told = heard_from_ns(100, 600, first_late_ms=80)
+    assert -1 * MS <= told[-1] <= 0
+
+
+def test_a_carrier_whose_clock_is_slow_changes_nothing() -> None:
+    [began] = heard_from_ns(-100, 600)
+    assert 0 < began < MS
+
+
+def test_the_first_mark_that_comes_back_counts_wherever_it_stands() -> None:
+    playout = Playout()
+    playout.wrote(0, 2 * REFINED_MS)
+    confirmed = playout.mark_returned(playout.mark(), int(2 * REFINED_MS * MS) + 7 * MS)
+    assert confirmed is not None
+    assert confirmed.run_started_ns == 7 * MS
 
 
 def test_a_run_begins_at_the_first_instant_there_is() -> None:
