@@ -10,6 +10,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol
 
 import aiohttp
 import structlog
@@ -20,19 +21,30 @@ from .net.probes import http_request
 from .net.tunnel import NgrokTunnel
 from .net.twilio_account import TwilioAccount
 from .settings import Settings
-from .web.echo import ECHO_PATH, DoctorEcho
+from .web.echo import ECHO_PATH
 
-__all__ = ["attended", "leads_here"]
+__all__ = ["Echo", "attended", "leads_here"]
 
 log = structlog.get_logger(__name__)
 _ECHO_S = 10.0
+
+
+class Echo(Protocol):
+    """What answers behind the public address: `DoctorEcho`, or that of one of several workers."""
+
+    @property
+    def public_url(self) -> str: ...
+
+    async def pledge(self) -> tuple[str, str]:
+        """The name of a process of this server, and a ticket that it alone redeems. Raises like any request."""
+        ...
 
 
 @asynccontextmanager
 async def attended(
     settings: Settings,
     *,
-    echo: DoctorEcho,
+    echo: Echo,
     move: Callable[[str], None],
     say: Callable[[str], None],
     tunnel: NgrokTunnel | None = None,
@@ -66,14 +78,15 @@ async def attended(
         yield
 
 
-async def leads_here(http: aiohttp.ClientSession, echo: DoctorEcho, url: str) -> bool:
-    """Whether a public address leads to this very process. Raises like any request."""
-    answer = await http_request(http, "GET", url + ECHO_PATH + echo.ticket(), deadline_s=_ECHO_S)
+async def leads_here(http: aiohttp.ClientSession, echo: Echo, url: str) -> bool:
+    """Whether a public address leads to this very server. Raises like any request."""
+    instance, ticket = await echo.pledge()
+    answer = await http_request(http, "GET", url + ECHO_PATH + ticket, deadline_s=_ECHO_S)
     try:
         found = json.loads(answer.body)
     except ValueError:
         return False
-    return isinstance(found, dict) and found.get("instance") == echo.instance
+    return isinstance(found, dict) and found.get("instance") == instance
 
 
 async def _webhook(

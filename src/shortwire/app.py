@@ -11,11 +11,11 @@ import gc
 import signal
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Protocol, Self
 
 import structlog
 
@@ -31,6 +31,7 @@ from .net.stock import StockAgentDialer
 from .net.tunnel import NgrokTunnel
 from .net.twilio_rest import TwilioCarrier
 from .numbers import check_number
+from .owner import node_of_worker, settles
 from .ports import AgentDialer, EventSink
 from .settings import Settings
 from .store.opening import open_store
@@ -46,7 +47,17 @@ from .web.echo import DoctorEcho
 from .web.options import WebOptions
 from .wire.signature import verify
 
-__all__ = ["Server", "serve"]
+__all__ = [
+    "DRAIN_S",
+    "Drained",
+    "Place",
+    "Server",
+    "node_base",
+    "secrets_of",
+    "serve",
+    "stop_signals",
+    "until_told_to_stop",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +77,7 @@ async def serve(
     `configure_number` points the number's webhook here, `restore_number` puts it back at the end. `say` takes lines
     for the person at the terminal. Raises `BridgeError` when it cannot start.
     """
-    pipe = configure_logging(settings.log_level, settings.log_json, _secrets(settings))
+    pipe = configure_logging(settings.log_level, settings.log_json, secrets_of(settings))
     tunnel: NgrokTunnel | None = None
     try:
         if settings.shortwire_tunnel == "ngrok":
@@ -74,7 +85,7 @@ async def serve(
             tunnel = NgrokTunnel(token, host=settings.shortwire_host)
             settings = settings.with_server_url(await tunnel.start(settings.port))
             say(f"public address: {settings.server_url}")
-        signals = _signals()  # first: whoever sees us ready may tell us to stop
+        signals = stop_signals()  # first: whoever sees us ready may tell us to stop
         async with Server(settings, say=say) as server:
             say(f"ready on http://{settings.shortwire_host}:{server.port}")
             async with attended(
@@ -86,7 +97,7 @@ async def serve(
                 configure_number=configure_number,
                 restore_number=restore_number,
             ):
-                await _until_told_to_stop(server.desk, signals, say)
+                await until_told_to_stop(server.desk, signals, say)
         return 0
     finally:
         if tunnel is not None:
@@ -94,20 +105,45 @@ async def serve(
         pipe.close()
 
 
+def node_base(settings: Settings) -> str:
+    """The name of this server in the store: the same after a restart."""
+    return f"{socket.gethostname()}:{settings.port or settings.shortwire_profile.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Of one worker among several behind one port (`shortwire.workers`)."""
+
+    worker: int
+    of: int
+    base: str
+    """`node_base` of them all."""
+    figures: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    """This worker's figures to those of all."""
+
+
 class Server:
     """Everything of one process, put together: an async context manager around a listening switchboard.
 
     `options` replaces what the settings make of themselves (tests shorten the limits). On leaving, calls that
-    still live are hung up at once: whoever wants to wait for them drains the `desk` before.
+    still live are hung up at once: whoever wants to wait for them drains the `desk` before. With a `place` it is one
+    of several and listens on nothing: it serves what it is given (`take`).
     """
 
     def __init__(
-        self, settings: Settings, *, options: BridgeOptions | None = None, say: Callable[[str], None] = print
+        self,
+        settings: Settings,
+        *,
+        options: BridgeOptions | None = None,
+        say: Callable[[str], None] = print,
+        place: Place | None = None,
     ) -> None:
         self._settings = settings
+        self._place = place
+        self._base = place.base if place else node_base(settings)
         options = options or settings.bridge_options()
         self.options = replace(
-            options, node=options.node or f"{socket.gethostname()}:{settings.port or settings.shortwire_profile.value}"
+            options, node=options.node or node_of_worker(self._base, place.worker if place else None)
         )
         self._say = say
         self._exits = AsyncExitStack()
@@ -119,6 +155,15 @@ class Server:
     def port(self) -> int:
         """The one that is listened on."""
         return self._front.port
+
+    @property
+    def connections(self) -> int:
+        """Of HTTP, open now."""
+        return self._front.connections
+
+    def take(self, sock: socket.socket) -> None:
+        """Serve a connection that was accepted elsewhere. Only with a `place`."""
+        self._front.take(sock)
 
     def move(self, public_url: str) -> None:
         """The public address has changed: new calls use it, calls in progress are left alone."""
@@ -138,7 +183,8 @@ class Server:
         await self._exits.aclose()
 
     async def _rise(self) -> None:
-        settings, options, exits = self._settings, self.options, self._exits
+        settings, options, exits, place = self._settings, self.options, self._exits, self._place
+        worker = place.worker if place else None
         lean = _lean(options, self._say)
         tls = tls_context()
         database = settings.shortwire_database_url
@@ -174,10 +220,16 @@ class Server:
                 write_tape=tapes.append if tapes else None,
                 verify_signature=lambda url, signature: verify(auth_token, url, (), signature),
                 agent_overrides=low_latency.overrides if options.toggles.low_latency_mode else lambda _agent_id: {},
+                worker=worker,
+                settles=lambda node: (
+                    node == options.node or settles(self._base, worker, place.of if place else 1, node)
+                ),
             )
         )
         self.echo = echo = DoctorEcho(
-            options.public_url, lambda url, fields, signature: verify(auth_token, url, fields, signature)
+            options.public_url,
+            lambda url, fields, signature: verify(auth_token, url, fields, signature),
+            worker=worker,
         )
         web = create_app(
             desk,
@@ -187,9 +239,12 @@ class Server:
                 verify_signature=lambda url, fields, signature: verify(auth_token, url, fields, signature),
                 echo=echo,
                 public_address=lambda: echo.public_url,
+                figures=(lambda: place.figures(desk.health())) if place else None,
             ),
         )
-        self._front = Front(web, echo.before(desk.admit), _front_options(settings, options, lean=lean))
+        self._front = Front(
+            web, echo.before(desk.admit), _front_options(settings, options, lean=lean, handed=place is not None)
+        )
         await self._front.start()
         # The desk first, then the listener: followers of the last calls get their last event.
         exits.push_async_callback(self._front.stop)
@@ -222,7 +277,7 @@ async def _warm_up(number: str) -> None:
         await asyncio.to_thread(check_number, number, frozenset())
 
 
-def _signals() -> asyncio.Queue[int]:
+def stop_signals() -> asyncio.Queue[int]:
     """SIGTERM and SIGINT from now on, one by one."""
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -230,7 +285,14 @@ def _signals() -> asyncio.Queue[int]:
     return signals
 
 
-async def _until_told_to_stop(desk: Switchboard, signals: asyncio.Queue[int], say: Callable[[str], None]) -> None:
+class Drained(Protocol):
+    """Whoever has calls: a desk, or the workers that have one each."""
+
+    def health(self) -> Mapping[str, Any]: ...
+    async def drain(self, deadline_s: float) -> None: ...
+
+
+async def until_told_to_stop(desk: Drained, signals: asyncio.Queue[int], say: Callable[[str], None]) -> None:
     """Wait for a signal, then drain; a second signal cuts the draining short."""
     await signals.get()
     calls = desk.health()["calls"]
@@ -274,7 +336,7 @@ def _dialer(options: BridgeOptions, tls: ssl.SSLContext, *, lean: bool) -> Agent
     return StockAgentDialer(sockets, tls, compression=not toggles.disable_websocket_compression)
 
 
-def _front_options(settings: Settings, options: BridgeOptions, *, lean: bool) -> FrontOptions:
+def _front_options(settings: Settings, options: BridgeOptions, *, lean: bool, handed: bool) -> FrontOptions:
     toggles = options.toggles
     return FrontOptions(
         host=settings.shortwire_host,
@@ -283,6 +345,7 @@ def _front_options(settings: Settings, options: BridgeOptions, *, lean: bool) ->
         compression=not toggles.disable_websocket_compression,
         tuned=toggles.tune_sockets,
         max_message=64 * 1024 if toggles.increase_max_payload else 1024 * 1024,
+        handed=handed,
     )
 
 
@@ -315,7 +378,8 @@ def _sinks(options: BridgeOptions) -> tuple[EventSink, ...]:
     return (LatencyLines(),) if options.toggles.latency_logging else ()
 
 
-def _secrets(settings: Settings) -> list[str]:
+def secrets_of(settings: Settings) -> list[str]:
+    """What no log line may show."""
     secrets = (
         settings.elevenlabs_api_key,
         settings.twilio_auth_token,

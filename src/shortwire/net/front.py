@@ -3,6 +3,7 @@
 HTTP is uvicorn. On an upgrade uvicorn makes whatever protocol it was configured with and hands it the
 transport and the request: the lean way answers with picows on that very transport, with no ASGI in between
 (docs/why/one-port.md). Whether a stream may open is decided before 101 is sent, in both ways, by one `admit`.
+One of several workers does not listen: it is handed connections (docs/why/workers.md).
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from ..errors import ConfigError
 from ..ports import SocketListener
 from .stock import StampedProtocol, serve_phone
 
-__all__ = ["Admit", "Front", "FrontOptions"]
+__all__ = ["Admit", "Front", "FrontOptions", "listen"]
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +44,8 @@ class FrontOptions:
     tuned: bool = True
     max_message: int = 64 * 1024
     """Longest message taken from the carrier, bytes."""
+    handed: bool = False
+    """Listen on nothing: connections come by `Front.take`, and each carries one request."""
 
 
 class _Server(uvicorn.Server):
@@ -52,8 +56,27 @@ class _Server(uvicorn.Server):
         yield
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises `ConfigError` with one sentence if the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        # Listen at once: a second server on the port must fail here, not later.
+        sock.listen(2048)
+    except OSError as error:
+        sock.close()
+        raise ConfigError(
+            f"cannot listen on {host} port {port}",
+            details=f"{error.strerror}; stop the other server or choose another port with --port or SHORTWIRE_PORT",
+        ) from None
+    sock.setblocking(False)
+    return sock
+
+
 class Front:
-    """The one port. `start`, then `stop`; `url` in between."""
+    """The one port. `start`, then `stop`."""
 
     def __init__(self, app: ASGIApp, admit: Admit, options: FrontOptions) -> None:
         self._app = app
@@ -61,13 +84,15 @@ class Front:
         self._options = options
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._taking: set[asyncio.Task[None]] = set()
         self.port = options.port
 
     async def start(self) -> None:
         """Bind and serve. Raises `ConfigError` with one sentence if the address cannot be had."""
         options = self._options
-        sock = self._bind()
-        self.port = sock.getsockname()[1]
+        sockets = [] if options.handed else [listen(options.host, options.port)]
+        if sockets:
+            self.port = sockets[0].getsockname()[1]
         config = uvicorn.Config(
             self._asgi,
             interface="asgi3",
@@ -88,7 +113,7 @@ class Front:
             h11_max_incomplete_event_size=16 * 1024,
         )
         self._server = _Server(config)
-        self._serving = asyncio.create_task(self._server.serve(sockets=[sock]))
+        self._serving = asyncio.create_task(self._server.serve(sockets=sockets))
         while not self._server.started:
             if self._serving.done():
                 self._serving.result()
@@ -101,23 +126,38 @@ class Front:
             self._server.should_exit = True
             await self._serving
 
-    def _bind(self) -> socket.socket:
-        options = self._options
-        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((options.host, options.port))
-            # Listen at once: a second server on the port must fail here, not later.
-            sock.listen(2048)
-        except OSError as error:
+    @property
+    def connections(self) -> int:
+        """Of HTTP, open now; media streams are no longer among them."""
+        return len(self._taking) + (len(self._server.server_state.connections) if self._server is not None else 0)
+
+    def take(self, sock: socket.socket) -> None:
+        """Serve a connection that somebody else has accepted, and of which nothing has been read."""
+        task = asyncio.create_task(self._take(sock))
+        self._taking.add(task)
+        task.add_done_callback(self._taking.discard)
+
+    async def _take(self, sock: socket.socket) -> None:
+        server = self._server
+        if server is None or server.should_exit:
             sock.close()
-            raise ConfigError(
-                f"cannot listen on {options.host} port {options.port}",
-                details=f"{error.strerror}; stop the other server or choose another port with --port or SHORTWIRE_PORT",
-            ) from None
-        sock.setblocking(False)
-        return sock
+            return
+        config = server.config
+
+        def protocol() -> asyncio.Protocol:
+            # As uvicorn makes it for a listener of its own.
+            make: Any = config.http_protocol_class
+            made: asyncio.Protocol = make(
+                config=config, server_state=server.server_state, app_state=server.lifespan.state
+            )
+            return made
+
+        try:
+            sock.setblocking(False)
+            await asyncio.get_running_loop().connect_accepted_socket(protocol, sock)
+        except OSError as error:  # it has gone meanwhile
+            log.debug("connection.gone", error=str(error))
+            sock.close()
 
     def _protocol(self) -> Callable[..., asyncio.BaseProtocol]:
         """What uvicorn makes for each upgrade."""
@@ -129,7 +169,7 @@ class Front:
 
     async def _asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _last_answer(send) if self._options.handed else send)
             return
         websocket = WebSocket(scope, receive, send)
         # The whole target, as the lean way sees it: a query was either signed with it or does not belong there.
@@ -147,3 +187,14 @@ class Front:
         except Exception:
             log.exception("media.admit_failed")
             return None
+
+
+def _last_answer(send: Send) -> Send:
+    """Close the connection behind the answer: the next request on it may be another worker's."""
+
+    async def closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        await send(message)
+
+    return closing

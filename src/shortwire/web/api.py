@@ -97,9 +97,9 @@ def api_routes(desk: CallDesk, options: WebOptions) -> APIRouter:
         stream = _sse(events, options.heartbeat_s, call.number)
         return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
-    @router.get("/health", tags=["server"], summary="Figures of this process")
+    @router.get("/health", tags=["server"], summary="Figures of this server")
     async def health(request: Request) -> dict[str, Any]:
-        return dict(desk.health())
+        return dict(options.figures() if options.figures is not None else desk.health())
 
     return router
 

@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from .. import __version__
 from ..clock import NS_PER_S, Clock, SystemClock
+from ..owner import ticket_mark
 from ..ports import MessageSocket, SocketListener
 from .answers import error_answer
 from .options import SignatureCheck
@@ -38,13 +39,22 @@ Admit = Callable[[str, str], SocketListener | None]
 class DoctorEcho:
     """The tickets and both echoes of one process. On the event loop's thread."""
 
-    def __init__(self, public_url: str, verify_signature: SignatureCheck, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        public_url: str,
+        verify_signature: SignatureCheck,
+        clock: Clock | None = None,
+        *,
+        worker: int | None = None,
+    ) -> None:
+        """`worker`: which of several this process is; its tickets say so, and so their requests come here."""
         self.instance = secrets.token_hex(8)
         """Names this process for as long as it lives."""
         self.public_url = public_url
         self._verify = verify_signature
         self._clock = clock or SystemClock()
         self._tickets: dict[str, int] = {}
+        self._mark = ticket_mark(worker)
 
     def ticket(self) -> str:
         """A key that opens one echo within the next minute."""
@@ -52,9 +62,13 @@ class DoctorEcho:
         self._tickets = {ticket: until for ticket, until in self._tickets.items() if until > now_ns}
         while len(self._tickets) >= _MOST_TICKETS:
             self._tickets.pop(next(iter(self._tickets)))
-        ticket = secrets.token_urlsafe(24)
+        ticket = self._mark + secrets.token_urlsafe(24)
         self._tickets[ticket] = now_ns + _TICKET_S * NS_PER_S
         return ticket
+
+    async def pledge(self) -> tuple[str, str]:
+        """The name of this process, and a ticket that it alone redeems."""
+        return self.instance, self.ticket()
 
     def takes(self, path: str) -> bool:
         """Whether a path is the echo's. Anywhere in it: a proxy that puts something before it is to be found out."""

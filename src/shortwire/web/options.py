@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .echo import DoctorEcho
@@ -37,6 +37,8 @@ class WebOptions:
     """The address at this moment, where a tunnel may change it; None: `public_url`, for ever."""
     echo: DoctorEcho | None = None
     """What `shortwire doctor` asks through the public address; None: it cannot."""
+    figures: Callable[[], Mapping[str, Any]] | None = None
+    """What /v1/health tells, where several processes are one server; None: the desk's own."""
 
     def __post_init__(self) -> None:
         if not self.api_key:
