@@ -40,6 +40,9 @@ def serve(
     ] = False,
     env_file: Annotated[Path | None, typer.Option(help="Settings file instead of ./.env.")] = None,
     allowed_countries: Annotated[str | None, typer.Option(help="Countries that may be dialled, such as US,CA.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that share the calls, one a core [1, SHORTWIRE_WORKERS].")
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Directory of database and tapes.")] = None,
     tape: Annotated[Toggle, typer.Option("--tape/--no-tape", help="Write a tape of each call.")] = None,
     prewarm: Annotated[
@@ -63,7 +66,7 @@ def serve(
     overrides = dict(locals())
     env_file = overrides.pop("env_file")
     number: dict[str, Any] = {name: True for name in ("configure_number", "restore_number") if overrides.pop(name)}
-    for name in ("profile", "port", "host", "tunnel", "data_dir", "tape"):
+    for name in ("profile", "port", "host", "workers", "tunnel", "data_dir", "tape"):
         overrides[f"shortwire_{name}"] = overrides.pop(name)
     from ..settings import load_settings
 
@@ -74,9 +77,12 @@ def serve(
     for warning in settings.warnings:
         print(f"shortwire: warning: {warning}", file=sys.stderr)
     sys.stdout.flush()
-    from ..app import serve as serve_app
+    if settings.shortwire_workers > 1:
+        from ..workers.parent import serve as serve_settings
+    else:
+        from ..app import serve as serve_settings
 
-    raise typer.Exit(run_on_fast_loop(serve_app(settings, **number)))
+    raise typer.Exit(run_on_fast_loop(serve_settings(settings, **number)))
 
 
 def run_on_fast_loop(main: Coroutine[Any, Any, int]) -> int:
