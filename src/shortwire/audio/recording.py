@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 import io
+import struct
 import wave
 from dataclasses import dataclass, field
 from statistics import median
@@ -18,7 +19,7 @@ from ..clock import NS_PER_MS
 from ..ulaw import BYTES_PER_MS, SILENCE
 from .mulaw import to_stereo_pcm16
 
-__all__ = ["Heard", "Recording", "as_heard", "recording", "stereo_wav"]
+__all__ = ["Heard", "Recording", "as_heard", "recording", "stereo_wav", "ulaw_wav"]
 
 _NS_PER_BYTE = NS_PER_MS // BYTES_PER_MS
 _BLOCK_FRAMES = 50
@@ -116,6 +117,19 @@ def stereo_wav(tape: Tape) -> bytes | None:
         file.setframerate(BYTES_PER_MS * 1000)
         file.writeframes(to_stereo_pcm16(found.party, found.agent))
     return out.getvalue()
+
+
+def ulaw_wav(found: Recording) -> bytes:
+    """The recording as a WAV file of mu-law (format 7), party left: half the size, for what has to be small."""
+    audio = bytearray(2 * len(found.party))
+    audio[0::2], audio[1::2] = found.party, found.agent
+    rate = BYTES_PER_MS * 1000
+    shape = struct.pack("<HHIIHHH", 7, 2, rate, 2 * rate, 2, 8, 0)
+    chunks = b"".join(
+        name + struct.pack("<I", len(data)) + data
+        for name, data in ((b"fmt ", shape), (b"fact", struct.pack("<I", len(found.party))), (b"data", bytes(audio)))
+    )
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
 
 
 def _channel(pieces: list[Heard], start_ns: int, length: int) -> bytes:

@@ -1,7 +1,7 @@
 """`shortwire report ID|FILE|--since 1d`: a page that needs no network, or the figures as JSON.
 
 One call: its page, with both waveforms where its tape is on this machine (or a WAV is given). `--since`: percentiles
-over all calls of the time, by agent and by day.
+over all calls of the time, by agent and by day, and the waveforms of those that are most worth hearing.
 """
 
 # ruff: noqa: PLR0917 - a command's parameters are its options; typer calls it by keyword
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
@@ -35,6 +35,8 @@ def report(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Page to write [<id>.html or report.html].")] = None,
     tape: Annotated[Path | None, typer.Option(help="Tape of the call, if it is elsewhere.", exists=True)] = None,
     wav: Annotated[Path | None, typer.Option(help="Recording instead: stereo WAV, party left.", exists=True)] = None,
+    waveforms: Annotated[int, typer.Option(min=0, help="With --since: at most so many, longest gaps first.")] = 30,
+    audio_mb: Annotated[float, typer.Option(min=0, help="With --since: sound in the page, at most.")] = 30.0,
     dead_air: Annotated[float, typer.Option(min=0.1, help="Silences of both that are longer count, s.")] = 2.0,
     as_json: Annotated[bool, typer.Option("--json", help="Figures as JSON, and no page.")] = False,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show telephone numbers in full.")] = False,
@@ -45,7 +47,12 @@ def report(
     if (which is None) == (since is None):
         raise UsageError("name a call, or a time with --since", details="shortwire report call_... or --since 1d")
     if since is not None:
-        _many(since, out, dead_air=1000 * dead_air, as_json=as_json, url=url, api_key=api_key)
+        calls = calls_since(seconds_of(since), url, api_key)
+        figures = _figures(since, calls, 1000 * dead_air)
+        if as_json:
+            print(json.dumps(figures))
+        else:
+            _write_many(figures, calls, out, waveforms, audio_mb)
         return
     assert which is not None
     call, events, taped = _gathered(which, tape, reveal=reveal, url=url, api_key=api_key)
@@ -154,25 +161,30 @@ def _write_one(
         print("without waveforms: no tape of it is on this machine (SHORTWIRE_TAPE=true, --tape FILE or --wav FILE)")
 
 
-def _many(
-    since: str, out: Path | None, *, dead_air: float, as_json: bool, url: str | None, api_key: str | None
-) -> None:
+def _figures(since: str, calls: Sequence[Mapping[str, Any]], dead_air_ms: float) -> dict[str, Any]:
     from ..report.many import aggregate, by_agent, by_day
 
-    calls = calls_since(seconds_of(since), url, api_key)
-    figures = {
+    return {
         "since": since,
-        "all": aggregate(calls, dead_air_ms=dead_air),
-        "by_agent": by_agent(calls, dead_air_ms=dead_air),
-        "by_day": by_day(calls, dead_air_ms=dead_air),
-        "by_call": {call["id"]: aggregate([call], dead_air_ms=dead_air)["figures"] for call in calls},
+        "all": aggregate(calls, dead_air_ms=dead_air_ms),
+        "by_agent": by_agent(calls, dead_air_ms=dead_air_ms),
+        "by_day": by_day(calls, dead_air_ms=dead_air_ms),
+        "by_call": {call["id"]: aggregate([call], dead_air_ms=dead_air_ms)["figures"] for call in calls},
     }
-    if as_json:
-        print(json.dumps(figures))
-        return
-    from ..report.overview import render_many
 
-    _write(out or Path("report.html"), render_many(figures, calls))
+
+def _write_many(
+    figures: Mapping[str, Any], calls: Sequence[Mapping[str, Any]], out: Path | None, waveforms: int, audio_mb: float
+) -> None:
+    from ..report.overview import render_many
+    from .strips import strips
+
+    def longest_gap(call: Mapping[str, Any]) -> float:
+        gap = figures["by_call"][call["id"]].get("response_gap_ms")
+        return float(gap["max"]) if gap else -1.0
+
+    found = strips(sorted(calls, key=longest_gap, reverse=True), at_most=waveforms, audio_mb=audio_mb)
+    _write(out or Path("report.html"), render_many(figures, calls, found.heard, found.note))
 
 
 def _write(path: Path, page: str) -> None:

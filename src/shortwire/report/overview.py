@@ -1,10 +1,12 @@
 """One self-contained page of many calls: percentiles over all, by day, by agent, and each call in a line.
 
-Nothing is fetched, there is no script; texts from outside are escaped by the template.
+Nothing is fetched, the only script plays what is in the page; texts from outside are escaped by the template.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,9 +14,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from ..call.setup import SETUP_LABELS
 from .figures import HOW
+from .findings import GAP_PARTS
 from .many import label_of
 from .page import asset
+from .strip import Heard, strip
 from .view import number
 
 __all__ = ["render_many"]
@@ -22,11 +27,27 @@ __all__ = ["render_many"]
 _COLUMNS = ("p50", "p95", "p99", "max")
 _ORDER = ("answer_to_first_word_ms", "response_gap_ms", "stop_ms", "bridge_p99_us")
 
+_PARTS = {"setup": SETUP_LABELS, "gap": GAP_PARTS}
+"""In the order in which they follow each other."""
 
-def render_many(figures: Mapping[str, Any], calls: Sequence[Mapping[str, Any]]) -> str:
-    """The page. `figures`: all, by_agent and by_day (`many.aggregate`), by_call (their figures), since."""
+
+def render_many(
+    figures: Mapping[str, Any], calls: Sequence[Mapping[str, Any]], heard: Sequence[Heard] = (), heard_note: str = ""
+) -> str:
+    """The page.
+
+    Args:
+        figures: all, by_agent and by_day (`many.aggregate`), by_call (their figures), since.
+        calls: as the API answers them; a line each.
+        heard: those of them that are drawn, in this order.
+        heard_note: which ones those are, a sentence.
+    """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     every = figures["all"]
+    drawn = {one.call_id for one in heard}
+    rows = {call["id"]: _call(call, figures["by_call"].get(call["id"]) or {}) for call in calls}
+    script = asset("overview.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.from_string(asset("overview.html.j2")).render(
         css=Markup(asset("page.css")),  # noqa: S704 - our own file
         since=figures["since"],
@@ -39,7 +60,11 @@ def render_many(figures: Mapping[str, Any], calls: Sequence[Mapping[str, Any]]) 
             {"title": "By day", "names": "day", "rows": _grouped(figures["by_day"])},
             {"title": "By agent", "names": "agent", "rows": _grouped(figures["by_agent"])},
         ],
-        calls=[_call(call, figures["by_call"].get(call["id"]) or {}) for call in calls],
+        calls=[{**row, "drawn": call_id in drawn} for call_id, row in rows.items()],
+        strips=[{**strip(one), "call": rows[one.call_id]} for one in heard],
+        heard_note=heard_note,
+        js=Markup(script),  # noqa: S704 - our own file
+        script_hash=Markup(f"'sha256-{digest}'"),  # noqa: S704 - base64
         how=list(HOW.items()),
     )
 
@@ -53,9 +78,11 @@ def _lede(every: Mapping[str, Any]) -> str:
 
 
 def _rows(figures: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    parts = {f"{group}.{part}": at for group, of in _PARTS.items() for at, part in enumerate(of, 1)}
+
     def place(name: str) -> tuple[int, int]:
         head = {"gap": 1, "setup": 0}.get(name.partition(".")[0], -1)
-        return (head, 1) if head >= 0 else (_ORDER.index(name) if name in _ORDER else 9, 0)
+        return (head, parts.get(name, 99)) if head >= 0 else (_ORDER.index(name) if name in _ORDER else 9, 0)
 
     return [
         {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
 import wave
 
 import pytest
 
 from shortwire.audio.mulaw import LINEAR
-from shortwire.audio.recording import as_heard, recording, stereo_wav
+from shortwire.audio.recording import as_heard, recording, stereo_wav, ulaw_wav
 from shortwire.call.tape import Kind, Record, Tape, TapeHeader
 
 MS = 1_000_000
@@ -143,3 +144,15 @@ def test_no_frame_is_lost(count: int) -> None:
     found = recording(tape(frames(0, count)))
     assert found is not None
     assert len(found.party) == 160 * count
+
+
+def test_a_mu_law_file_is_the_recording_byte_for_byte() -> None:
+    found = recording(tape(frames(0, 50), run(500, 100, 600, code=OTHER)))
+    assert found is not None
+    data = ulaw_wav(found)
+    assert (data[:4], data[8:16]) == (b"RIFF", b"WAVEfmt ")
+    assert int.from_bytes(data[4:8], "little") == len(data) - 8
+    length, kind, channels, rate = struct.unpack("<IHHI", data[16:28])
+    assert (length, kind, channels, rate) == (18, 7, 2, 8000)
+    audio = data[data.index(b"data") + 8 :]
+    assert (audio[0::2], audio[1::2]) == (found.party, found.agent)

@@ -22,6 +22,7 @@ from fake_desk import ended
 from taped_call import taped_call
 
 from shortwire.audio.reading import read
+from shortwire.audio.recording import recording, ulaw_wav
 from shortwire.call.tape import read_tape
 from shortwire.cli.report import seconds_of
 from shortwire.cli.root import app
@@ -138,6 +139,57 @@ def test_a_report_of_the_last_day(server: Any, tmp_path: Path) -> None:
     assert told["all"]["calls"] == 0
     run("report", "--since", "1d", "-o", tmp_path / "many.html")
     assert "Calls of the last 1d" in (tmp_path / "many.html").read_text()
+
+
+@pytest.fixture
+def taped(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ids of four calls of the server, newest first; the newest has no tape, the oldest one that nobody can read."""
+    monkeypatch.setenv("SHORTWIRE_DATA_DIR", str(tmp_path))
+    (tmp_path / "tapes").mkdir()
+    server.desk.script = [("call.created", {}), ended()]
+    for _ in range(4):
+        run("call", "+14155550123")
+    ids = [call["id"] for call in json.loads(run("calls", "list", "--json"))["calls"]]
+    for call_id in ids:
+        run("calls", "hangup", call_id)
+    for call_id in ids[1:]:
+        (tmp_path / "tapes" / f"{call_id}.tape").write_bytes(b"RIFF" if call_id == ids[-1] else TAPE)
+    return ids
+
+
+def test_a_report_of_many_calls_has_their_sound(taped: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "many.html"
+    run("report", "--since", "5000w", "-o", out)
+    page = out.read_text()
+    assert [f'id="{call_id}"' in page for call_id in taped] == [False, True, True, False]
+    assert page.count("data:audio/wav;base64,") == 2
+    assert "3 of 4 calls have a tape on this machine" in page
+    assert f"Not to be read: {taped[3]}: this file is not a Shortwire tape" in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_sound_of_many_calls_is_bounded_and_says_so(taped: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "many.html"
+    whole = len(ulaw_wav(recording(read_tape(TAPE)))) * 4 / 3e6  # type: ignore[arg-type]
+    run("report", "--since", "5000w", "-o", out, "--audio-mb", 1.5 * whole)
+    page = out.read_text()
+    assert page.count("data:audio/wav;base64,") == 1
+    assert "1 of them without sound" in page
+    run("report", "--since", "5000w", "-o", out, "--waveforms", 1)
+    page = out.read_text()
+    assert page.count('class="card strip"') == 1
+    assert "the 1 with the longest response gaps are here" in page
+    run("report", "--since", "5000w", "-o", out, "--waveforms", 0)
+    assert 'class="card strip"' not in out.read_text()
+
+
+def test_a_damaged_tape_is_drawn_as_far_as_it_goes(taped: list[str], tmp_path: Path) -> None:
+    (tmp_path / "tapes" / f"{taped[1]}.tape").write_bytes(TAPE[: len(TAPE) * 2 // 3] + b"\0" * 400)
+    out = tmp_path / "many.html"
+    run("report", "--since", "5000w", "-o", out)
+    page = out.read_text()
+    assert f'id="{taped[1]}"' in page
+    assert "damaged tape" in page
 
 
 def test_the_gate(call_file: Path, tmp_path: Path) -> None:
