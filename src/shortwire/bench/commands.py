@@ -50,12 +50,13 @@ def curve(
     peers: str,
     peers_dir: Path | None,
     tls: bool,
+    workers: int,
     out: Path,
 ) -> int:
     """The curve of concurrent calls. The exit status."""
     console = _console()
     counts, modes = _counts(calls), _modes(mode)
-    subjects = _profiles(PROFILES if profile == "both" else (profile,))
+    subjects = _profiles(PROFILES if profile == "both" else (profile,), workers)
     names = None if peers == "all" else tuple(name.strip() for name in peers.split(",") if name.strip())
     for peer in [] if peers == "none" else find_peers(peers_dir, names):
         if peer.missing:
@@ -69,8 +70,8 @@ def curve(
     async def measured(bench: Bench, progress: Progress) -> Any:
         return await measure_curve(bench, subjects, counts, modes, rounds=rounds, load=load, progress=progress)
 
-    rows, runs = _measured(console, measured)
-    found = facts(_where())
+    rows, runs = _measured(console, measured, workers)
+    found = facts(_where(workers))
     for line in curve_lines(rows):
         console.print(line, soft_wrap=True, markup=False)
     _say_facts(console, found)
@@ -169,9 +170,9 @@ def _console() -> Console:
 
 
 @cache
-def _where() -> Cores:
+def _where(server: int = 1) -> Cores:
     """Looked at once: later we are pinned ourselves."""
-    return cores()
+    return cores(server)
 
 
 def _counts(text: str) -> list[int]:
@@ -191,19 +192,19 @@ def _modes(text: str) -> list[str]:
     return found
 
 
-def _profiles(names: Sequence[str]) -> list[Subject]:
-    return [shortwire(name, SHORTWIRE_PROFILE=name) for name in names]
+def _profiles(names: Sequence[str], workers: int = 1) -> list[Subject]:
+    return [shortwire(name, SHORTWIRE_PROFILE=name, SHORTWIRE_WORKERS=str(workers)) for name in names]
 
 
 def _minutes(runs: int, load: Load, most: int) -> int:
     return max(1, round(runs * (load.seconds + load.warmup_s + most / load.ramp / 2 + 7) / 60))
 
 
-def _guarded(run: Callable[[Bench], Awaitable[T]]) -> T:
+def _guarded(run: Callable[[Bench], Awaitable[T]], server: int = 1) -> T:
     """A bench with its folder, on the load's cores; what cannot be measured becomes one sentence."""
     if sys.platform == "win32":
         raise UsageError("the benchmark needs Linux or macOS", details="on Windows, run it in WSL")
-    where = _where()
+    where = _where(server)
     more_descriptors()
     if where.pinned:
         os.sched_setaffinity(0, where.agent)  # away from the server
@@ -227,7 +228,7 @@ def _guarded(run: Callable[[Bench], Awaitable[T]]) -> T:
             raise SystemExit(128 + signal.SIGINT) from None
 
 
-def _measured(console: Console, measured: Callable[[Bench, Progress], Awaitable[T]]) -> T:
+def _measured(console: Console, measured: Callable[[Bench, Progress], Awaitable[T]], server: int = 1) -> T:
     """With a bar while it runs."""
     with progress_bar(console) as bar:
         task = bar.add_task("starting", total=None)
@@ -240,7 +241,7 @@ def _measured(console: Console, measured: Callable[[Bench, Progress], Awaitable[
         async def run(bench: Bench) -> T:
             return await measured(bench, progress)
 
-        return _guarded(run)
+        return _guarded(run, server)
 
 
 def _say_facts(console: Console, found: dict[str, Any]) -> None:

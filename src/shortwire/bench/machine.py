@@ -54,16 +54,18 @@ class Usage:
     processes: int
 
 
-def cores() -> Cores:
-    """The server alone on the first core we may use, the load on the next ones."""
+def cores(server: int = 1) -> Cores:
+    """The server alone on the first cores we may use, `server` of them, the load on the next ones.
+
+    Nobody is pinned if that leaves the load none.
+    """
     if not hasattr(os, "sched_getaffinity"):
         return Cores()
     ours = sorted(os.sched_getaffinity(0))
-    if len(ours) < 2:
+    if len(ours) <= server:
         return Cores()
-    return Cores(
-        frozenset(ours[:1]), frozenset(ours[1:2]), frozenset(ours[2:3]) if len(ours) > 2 else frozenset(ours[1:2])
-    )
+    phones, rest = frozenset(ours[server : server + 1]), frozenset(ours[server + 1 : server + 2])
+    return Cores(frozenset(ours[:server]), phones, rest or phones)
 
 
 @contextlib.contextmanager

@@ -48,6 +48,7 @@ def bench(
     peers: Annotated[str, typer.Option(help="all, none, or names with commas (benchmarks/peers).")] = "all",
     peers_dir: Annotated[Path | None, typer.Option(help="Another folder of peers.")] = None,
     tls: Tls = False,
+    workers: Annotated[int, typer.Option(help="Processes of our server, a core each.", min=1)] = 1,
     out: Out = Path("bench-out"),
 ) -> None:
     """The curve of concurrent calls: both profiles and the peers, in one run."""
