@@ -134,7 +134,10 @@ class Crew:
                 pause_s = _BACKOFF_S[0]
             if status:
                 lost = hired.figures.get("calls", 0)
-                log.error("worker.died", worker=worker, status=_status(status), calls_lost=lost, again_in_s=pause_s)
+                why = {"said": hired.failure["message"]} if hired.failure else {}
+                log.error(
+                    "worker.died", worker=worker, status=_status(status), calls_lost=lost, again_in_s=pause_s, **why
+                )
             else:
                 log.warning("worker.told_to_stop", worker=worker, again_in_s=pause_s)
             self._news.set()

@@ -60,13 +60,12 @@ class Hired:
     def seat(self) -> Seat:
         """How it looks to whoever chooses: its calls and connections, and what it cannot know of yet."""
         on_the_way = self._handed - self.figures.get("taken", 0)
-        load = self.figures.get("calls", 0) + self.figures.get("connections", 0) + on_the_way
+        load = self.figures.get("calls", 0) + self.figures.get("connections", 0) + on_the_way + len(self._pending)
         fresh = _now_ns() - self._heard_ns < _FRESH_S * NS_PER_S and bool(self.figures.get("ready", True))
         return Seat(self.worker, load, fresh)
 
     def hand(self, sock: socket.socket) -> None:
         """Give it a connection. It may turn out to be gone; then so is the connection."""
-        self._handed += 1
         if len(self._pending) >= _MOST_PENDING:
             refuse(sock)
             return
@@ -86,6 +85,7 @@ class Hired:
             if not passed:
                 loop.add_writer(self._channel.fileno(), self._flush)
                 return
+            self._handed += 1
             self._pending.popleft().close()
         loop.remove_writer(self._channel.fileno())
 
