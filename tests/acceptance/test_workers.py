@@ -133,6 +133,9 @@ async def test_every_answer_closes_its_connection_and_a_call_is_found_from_anywh
         assert [one["worker"] for one in health["workers"]] == [0, 1]
         assert len({one["pid"] for one in health["workers"]} | {desk.server.process.pid}) == 3
         assert health["ready"] and not health["draining"]
+        for one in health["workers"]:
+            shown = Path(f"/proc/{one['pid']}/cmdline").read_bytes()
+            assert KEY.encode() not in shown and b"shortwire.workers" in shown
         for call_id in calls.values():
             status, body = await desk.api("POST", f"/v1/calls/{call_id}/hangup")
             assert status == 200

@@ -75,14 +75,16 @@ def _read_call_sid(query: bytes, rest: bytes) -> Asked | None:
     end = _END_OF_HEAD.search(rest)
     if end is None:
         return None
-    body = rest[end.end() :]
-    length = _LENGTH.search(rest, 0, end.end())
+    head, body = rest[: end.end()].lower(), rest[end.end() :]
+    if b"100-continue" in head:
+        return ANYBODY  # the body comes only when somebody has answered
+    length = _LENGTH.search(head)
     whole = length is None or len(body) >= int(length["length"])
     found = _CALL_SID.search(body)
     # At the very end of what is here it may be cut off.
     if found and (whole or found.end() < len(body)):
         return Asked(call_sid=found["sid"])
-    chunked = length is None and b"chunked" in rest[: end.end()].lower()
+    chunked = length is None and b"chunked" in head
     return None if not whole or (chunked and not body.endswith(b"0\r\n\r\n")) else ANYBODY
 
 

@@ -55,6 +55,7 @@ def post(target: str, body: bytes, *headers: str) -> bytes:
         (post("/incoming-call/", FORM), Asked(call_sid=SID)),
         (get("/incoming-call?From=1&CallSid=" + SID.decode()), Asked(call_sid=SID)),
         (post("/incoming-call", b"ParentCallSid=" + SID), ANYBODY),
+        (post("/incoming-call", FORM, "Expect: 100-continue")[: -len(FORM)], ANYBODY),
         (post("/incoming-call", b"", f"X-Note: &CallSid={SID.decode()}"), ANYBODY),
         (b"\x16\x03\x01\x02\x00", ANYBODY),
         (b"hello?\r\n", ANYBODY),
