@@ -7,7 +7,7 @@ every method is called on the event loop's thread and must not block it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from .records import CallEvent, CallRecord, CallRequest, CarrierCall, DialOrder
@@ -110,8 +110,12 @@ class AgentPlatform(Protocol):
 class MessageSocket(Protocol):
     """One side of a WebSocket, as the driver of a call sees it."""
 
-    def send(self, message: bytes) -> None:
-        """Write one text message, synchronously, in order. On a closed socket: nothing. Never raises."""
+    @property
+    def send(self) -> Callable[[bytes], None]:
+        """Writes one text message, synchronously, in order. On a closed socket: nothing. Never raises.
+
+        May be taken once and kept: it is the same as long as the socket lives.
+        """
         ...
 
     def close(self, code: int, reason: str) -> None:
@@ -124,15 +128,20 @@ class SocketListener(Protocol):
 
     def opened(self, socket: MessageSocket) -> None: ...
 
-    def message(self, data: bytes, read_ns: int) -> bool:
-        """One whole text message, read from the system at `read_ns`. True if it was audio and was relayed.
+    def media(self, data: bytes, read_ns: int) -> bool | None:
+        """The media path: nothing may stand between the socket and this. For sockets in a hurry, before `message`.
 
-        The media path: nothing may stand between the socket and this.
+        True: the message, read from the system at `read_ns`, was audio and was relayed; False: it was audio and was
+        not; None: it is something else, and nothing was done about it.
         """
         ...
 
+    def message(self, data: bytes, read_ns: int) -> bool:
+        """One whole text message of any kind, read from the system at `read_ns`. True if something was relayed."""
+        ...
+
     def relayed(self, read_ns: int, written_ns: int) -> None:
-        """After `message` answered True: when its audio was handed to the other socket."""
+        """After `media` or `message` answered True: when it was handed to the other socket."""
         ...
 
     def binary(self) -> None:

@@ -66,6 +66,9 @@ class Echo:
     def opened(self, socket: MessageSocket) -> None:
         self.socket = socket
 
+    def media(self, data: bytes, read_ns: int) -> bool | None:
+        return None
+
     def message(self, data: bytes, read_ns: int) -> bool:
         assert self.socket is not None
         asyncio.get_running_loop().call_soon(self.socket.send, data)

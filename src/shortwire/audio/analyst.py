@@ -1,12 +1,13 @@
 """Beside the call: turns, round trips and the tape, made from the side log a few times a second.
 
 Works in batches off the media path: decoding, voice activity and the tape's encoding happen here and
-nowhere else.
+nowhere else. What a batch holds is first heard as a whole (levels, speech), then told in order of time.
 """
 
 from __future__ import annotations
 
 import binascii
+from binascii import a2b_base64
 from collections.abc import Callable
 from typing import Any
 
@@ -15,10 +16,13 @@ from ..call.side import SideEntry, SideLog
 from ..call.turns import Turn, TurnTracker
 from ..records import EventKind
 from ..ulaw import payload_ms
+from .levels import level
 from .quality import QualityMeter
 from .voice_activity import VoiceActivity
 
 __all__ = ["Analyst"]
+
+_UPLINK = (side.UPLINK, side.UPLINK_KEPT)
 
 
 class Analyst:
@@ -46,11 +50,11 @@ class Analyst:
         entries = self._log[:]
         # In place: the session appends to this very list.
         self._log.clear()
-        if entries and self._tape is not None:
-            self._tape(entries)
-        for entry in entries:
-            self._digest(*entry)
-        self._flush_written(None)
+        if entries:
+            if self._tape is not None:
+                self._tape(entries)
+            self._digest(entries)
+            self._flush_written(None)
         return self.tracker.take_round_trips(), self.tracker.take()
 
     def finish(self, now_ns: int) -> tuple[list[float], list[Turn]]:
@@ -59,47 +63,69 @@ class Analyst:
         self.tracker.ended(now_ns)
         return trips + self.tracker.take_round_trips(), turns + self.tracker.take()
 
-    def _digest(self, now_ns: int, kind: int, value: Any) -> None:
+    def _digest(self, entries: list[SideEntry]) -> None:
         tracker = self.tracker
-        if kind in (side.UPLINK, side.UPLINK_KEPT):
-            self._uplink(now_ns, value, sent=kind == side.UPLINK)
-        elif kind == side.AGENT_AUDIO:
+        heard = iter(self._hear(entries))
+        for now_ns, kind, value in entries:
+            if kind in _UPLINK:
+                if (voiced := next(heard)) is not None:
+                    tracker.uplink_frame(now_ns, voiced, now_ns if kind == side.UPLINK else None)
+            elif kind == side.RELAYED:
+                self._downlink(now_ns, value[2], value[0])
+            elif kind != side.TICK:
+                self._other(now_ns, kind, value)
+
+    def _hear(self, entries: list[SideEntry]) -> list[bool | None]:
+        """Whether there is speech in each caller frame of a batch; None where it is not base64."""
+        heard: list[tuple[int, bytes]] = []
+        spoiled: list[int] = []
+        for now_ns, kind, payload in entries:
+            if kind in _UPLINK:
+                try:
+                    heard.append((now_ns, a2b_base64(payload)))
+                except binascii.Error:
+                    spoiled.append(len(heard) + len(spoiled))
+        levels = [level(frame) for _, frame in heard]
+        voiced = self._voice.voiced_at(levels)
+        self.quality.uplink_frames(
+            [(heard[n][0], len(heard[n][1]), levels[n], voiced[n]) for n in range(len(heard))],
+            b"".join([frame for _, frame in heard]),
+        )
+        told: list[bool | None] = [*voiced]
+        for index in spoiled:
+            told.insert(index, None)
+        return told
+
+    def _downlink(self, now_ns: int, ms: float, event_id: int) -> None:
+        self.first_audio_ns = self.first_audio_ns or now_ns
+        self.tracker.agent_audio(now_ns, ms, event_id)
+        self.quality.downlink_audio(now_ns, ms, event_id)
+        # The pieces of one message share its instant, and when the first of them was written.
+        if self._unwritten is not None and self._unwritten[0] != now_ns:
+            self._flush_written(None)
+        self._unwritten = (now_ns, ms)
+
+    def _other(self, now_ns: int, kind: int, value: Any) -> None:
+        if kind == side.AGENT_AUDIO:
             self.first_audio_ns = self.first_audio_ns or now_ns
         elif kind == side.DOWNLINK:
             payload, dropped, event_id = value
             if not dropped:
-                ms = payload_ms(payload)
-                tracker.agent_audio(now_ns, ms, event_id)
-                self.quality.downlink_audio(now_ns, ms, event_id)
-                # The pieces of one message share its instant, and when the first of them was written.
-                if self._unwritten is not None and self._unwritten[0] != now_ns:
-                    self._flush_written(None)
-                self._unwritten = (now_ns, ms)
+                self._downlink(now_ns, payload_ms(payload), event_id)
         elif kind == side.WRITTEN:
             self._flush_written(now_ns)
         elif kind == side.HEARD:
             self._flush_written(None)
             run_started_ns, queued_ms = value
             if run_started_ns is not None:
-                tracker.playout_started(run_started_ns)
-            tracker.playout_confirmed(now_ns, queued_ms)
+                self.tracker.playout_started(run_started_ns)
+            self.tracker.playout_confirmed(now_ns, queued_ms)
         elif kind == side.BARGE_IN:
             self._flush_written(None)
-            tracker.barge_in(now_ns, value, now_ns)
+            self.tracker.barge_in(now_ns, value, now_ns)
             self.quality.cleared()
         elif kind == side.WORDS:
             self._words(now_ns, *value)
-
-    def _uplink(self, now_ns: int, payload: bytes, *, sent: bool) -> None:
-        try:
-            frame = binascii.a2b_base64(payload)
-        except binascii.Error:
-            return
-        voiced = self._voice.voiced(frame)
-        self.tracker.uplink_frame(now_ns, voiced)
-        self.quality.uplink_frame(now_ns, frame, voiced)
-        if sent:
-            self.tracker.frame_sent(now_ns)
 
     def _words(self, now_ns: int, kind: str, text: str) -> None:
         if kind == EventKind.PARTY_SAID:

@@ -8,6 +8,7 @@ frame decides by which side fills more of it.
 from __future__ import annotations
 
 from math import log10
+from zlib import adler32
 
 from .mulaw import LINEAR
 
@@ -27,11 +28,17 @@ def _steps(sample: int) -> int:
 
 
 _STEPS = bytes(_steps(sample) for sample in LINEAR)
+_SUMMED = 65_520 // max(_STEPS)
+"""Bytes whose sum of steps Adler-32 does not wrap around (its modulus is 65521)."""
 
 
 def level(ulaw: bytes) -> float:
-    """Mean level in half decibels above `FLOOR_DB`; 0.0 for silence and for no audio at all. About 1 us a frame."""
-    return sum(ulaw.translate(_STEPS)) / len(ulaw) if ulaw else 0.0
+    """Mean level in half decibels above `FLOOR_DB`; 0.0 for silence and for no audio at all. About 0.3 us a frame."""
+    size = len(ulaw)
+    if 0 < size <= _SUMMED:
+        # RFC 1950 section 9: the low half of Adler-32 is one more than the sum of the bytes, and C adds them up.
+        return ((adler32(ulaw.translate(_STEPS)) & 0xFFFF) - 1) / size
+    return sum(ulaw.translate(_STEPS)) / size if size else 0.0
 
 
 def level_db(ulaw: bytes) -> float:

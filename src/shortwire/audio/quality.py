@@ -7,6 +7,7 @@ and the whole recording.
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,44 +15,64 @@ from typing import Any
 from ..call.tape import Kind, Record
 from ..clock import NS_PER_MS
 from ..ulaw import BYTES_PER_MS, FRAME_BYTES
-from .levels import FLOOR_DB, level_db
+from .levels import FLOOR_DB, STEPS_PER_DB, level, level_of_db
 from .mulaw import LINEAR
 from .voice_activity import VoiceActivity
 
-__all__ = ["Echo", "QualityMeter", "find_echo", "quality_of", "verdict"]
+__all__ = ["Echo", "HeardFrame", "QualityMeter", "find_echo", "quality_of", "verdict"]
 
 LATE_MS = 60.0
 """A frame so much later than the least delayed one of its second is late: a listener's buffer would be empty."""
 _BLOCK = 50
 """Frames of a second: the least delayed one says where all of them belong."""
 _BROKEN_NS = 500 * NS_PER_MS
-_CLIPPED = bytes(1 if abs(sample) >= 32124 else 0 for sample in LINEAR)
-"""The loudest codes of mu-law, both signs."""
-_NOISE_DB = -50.0
+_LOUDEST = tuple(code for code, sample in enumerate(LINEAR) if abs(sample) >= 32124)
+"""The loudest codes of mu-law, one of each sign."""
+_NOISE_STEP = level_of_db(-50.0)
 _UNDERRUN_MS = 10.0
 """Shorter pauses are the jitter of our own clock."""
+
+
+_PER_STEP = 5
+"""Levels are counted in tenths of a dB: a call of any length takes the same room."""
+_NOISE_FRAMES = 500
 
 
 class _Loudness:
     """Levels of one direction."""
 
     def __init__(self) -> None:
-        self._speech: list[float] = []
+        self._speech: Counter[int] = Counter()
         self._samples = 0
         self._clipped = 0
 
-    def add(self, ulaw: bytes, speech: bool) -> None:
+    def add(self, ulaw: bytes) -> None:
+        """Audio of any length, for the share of clipped samples."""
         self._samples += len(ulaw)
-        self._clipped += sum(ulaw.translate(_CLIPPED))
-        if speech:
-            self._speech.append(level_db(ulaw))
+        for code in _LOUDEST:
+            self._clipped += ulaw.count(code)
+
+    def speech(self, loudness: float) -> None:
+        """The level of a frame that holds speech, as `levels.level` reads it."""
+        self._speech[round(loudness * _PER_STEP)] += 1
 
     def as_dict(self) -> dict[str, float | None]:
-        speech = sorted(self._speech)
         return {
-            "speech_db": round(speech[len(speech) // 2], 1) if speech else None,
+            "speech_db": self._median_db(),
             "clipped_percent": round(100 * self._clipped / self._samples, 3) if self._samples else None,
         }
+
+    def _median_db(self) -> float | None:
+        left = self._speech.total() // 2
+        for step in sorted(self._speech):
+            left -= self._speech[step]
+            if left < 0:
+                return round(step / _PER_STEP / STEPS_PER_DB + FLOOR_DB, 1)
+        return None
+
+
+HeardFrame = tuple[int, int, float, bool]
+"""A caller frame: read at (ns), bytes of mu-law, its level (`levels.level`), whether it holds speech."""
 
 
 class QualityMeter:
@@ -68,36 +89,44 @@ class QualityMeter:
         self._late_most_ms = 0.0
         self._missing = 0
         self._party, self._agent = _Loudness(), _Loudness()
-        self._noise: list[float] = []
+        self._noise: deque[float] = deque(maxlen=_NOISE_FRAMES)
         self._event_id: int | None = None
         self._plays_until_ns = 0
         self._underruns = 0
         self._underrun_ms = 0.0
 
-    def uplink_frame(self, now_ns: int, ulaw: bytes, voiced: bool) -> None:
-        """A caller frame read, decoded, and whether it holds speech."""
-        length_ns = len(ulaw) * NS_PER_MS // BYTES_PER_MS
-        self._party.add(ulaw, voiced)
-        if not voiced:
-            self._noise.append(level_db(ulaw))
-            del self._noise[:-500]
-        if self.frames:
-            difference_ms = abs(now_ns - self._last_ns - length_ns) / NS_PER_MS
-            self._jitter_ms += (difference_ms - self._jitter_ms) / 16
-            if now_ns - self._last_ns > _BROKEN_NS:
+    def uplink_frames(self, frames: Sequence[HeardFrame], ulaw: bytes) -> None:
+        """Caller frames read, in order of time, and their audio in one piece."""
+        party = self._party
+        party.add(ulaw)
+        last_ns, jitter_ms, sent_ns = self._last_ns, self._jitter_ms, self._sent_ns
+        for now_ns, size, loudness, voiced in frames:
+            length_ns = size * NS_PER_MS // BYTES_PER_MS
+            if voiced:
+                party.speech(loudness)
+            else:
+                self._noise.append(loudness)
+            if self.frames:
+                since_ns = now_ns - last_ns
+                jitter_ms += (abs(since_ns - length_ns) / NS_PER_MS - jitter_ms) / 16
+                if since_ns > _BROKEN_NS:
+                    self._end_block()
+            self.frames += 1
+            last_ns = now_ns
+            sent_ns += length_ns
+            self._delays.append(now_ns - sent_ns)
+            if len(self._delays) == _BLOCK:
                 self._end_block()
-        self.frames += 1
-        self._last_ns = now_ns
-        self._sent_ns += length_ns
-        self._delays.append(now_ns - self._sent_ns)
-        if len(self._delays) == _BLOCK:
-            self._end_block()
+        self._last_ns, self._jitter_ms, self._sent_ns = last_ns, jitter_ms, sent_ns
 
     def downlink_audio(self, now_ns: int, ms: float, event_id: int, ulaw: bytes = b"") -> None:
         """Agent audio written to the phone; `ulaw` where its level is wanted (live, nobody has the time)."""
         for at in range(0, len(ulaw), FRAME_BYTES):
-            frame = ulaw[at : at + FRAME_BYTES]
-            self._agent.add(frame, level_db(frame) > _NOISE_DB)
+            loudness = level(ulaw[at : at + FRAME_BYTES])
+            if loudness > _NOISE_STEP:
+                self._agent.speech(loudness)
+        if ulaw:
+            self._agent.add(ulaw)
         pause_ms = (now_ns - self._plays_until_ns) / NS_PER_MS
         if event_id == self._event_id and self._plays_until_ns and pause_ms > _UNDERRUN_MS:
             self._underruns += 1
@@ -120,7 +149,7 @@ class QualityMeter:
                 "late_frames": self._late,
                 "latest_ms": round(self._late_most_ms, 1),
                 "missing_frames": self._missing,
-                "noise_db": round(noise[len(noise) // 2], 1) if noise else None,
+                "noise_db": round(noise[len(noise) // 2] / STEPS_PER_DB + FLOOR_DB, 1) if noise else None,
                 **self._party.as_dict(),
             },
             "downlink": {
@@ -156,7 +185,8 @@ def quality_of(records: Sequence[Record]) -> dict[str, Any]:
     for record in records:
         match record.kind:
             case Kind.UPLINK_AUDIO | Kind.UPLINK_KEPT if ulaw := _ulaw(record):
-                meter.uplink_frame(record.at_ns, ulaw, ears.voiced(ulaw))
+                loudness = level(ulaw)
+                meter.uplink_frames([(record.at_ns, len(ulaw), loudness, ears.voiced_at((loudness,))[0])], ulaw)
             case Kind.AGENT_AUDIO:
                 event_id = int(record.value["event_id"])
             case Kind.DOWNLINK_AUDIO if ulaw := _ulaw(record):

@@ -12,12 +12,13 @@ import binascii
 import json
 from collections import deque
 
+from ..clock import NS_PER_MS
 from ..ulaw import payload_ms, split_payload
 from ..wire.elevenlabs import audio_plain
 from ..wire.splice import BASE64, cut_agent_audio
 from ..wire.twilio import MEDIA_TAIL, clear_message, mark_message, media_head
 from .playout import Confirmed, Playout
-from .side import AGENT_AUDIO, DOWNLINK, HEARD, TO_PHONE, WRITTEN, SideLog
+from .side import AGENT_AUDIO, DOWNLINK, HEARD, RELAYED, TO_PHONE, WRITTEN, SideLog
 from .uplink import AudioConverter, Send
 
 __all__ = ["FIRST_MS", "MARK_EVERY_MS", "Downlink"]
@@ -25,6 +26,8 @@ __all__ = ["FIRST_MS", "MARK_EVERY_MS", "Downlink"]
 FIRST_MS = 60
 """480 bytes, 640 base64 characters: the shortest piece that is whole in base64 and in 20 ms frames."""
 MARK_EVERY_MS = 500.0
+_TAIL_NS = 100 * NS_PER_MS
+"""Silence of the agent after which the end of what was written gets a mark of its own."""
 _CONVERT_STEP_BYTES = 9_600
 """How much agent audio is converted in one go (0.1 s of pcm_48000): about 1 ms of work, not more."""
 _BACKLOG_STEPS = 1_200
@@ -39,17 +42,18 @@ class Downlink:
     __slots__ = (
         "_backlog",
         "_convert",
+        "_cut",
         "_head",
         "_held",
         "_held_limit_ms",
         "_last_write_ns",
         "_marks",
         "_plain",
-        "_run_fresh",
         "_send",
         "_side",
         "_stale_below",
         "_stopped",
+        "_straight",
         "_stream_sid",
         "chunks",
         "held_dropped_ms",
@@ -58,6 +62,7 @@ class Downlink:
         "paused",
         "paused_dropped_ms",
         "playout",
+        "run_fresh",
         "slow",
         "stale",
         "unusable",
@@ -72,12 +77,16 @@ class Downlink:
         self._held_limit_ms = held_ms
         self._backlog: deque[tuple[bytes, int]] = deque()
         self._convert: AudioConverter | None = None
+        self._cut = audio_plain if plain else cut_agent_audio
         self._send: Send | None = None
+        self._straight: Send | None = None
+        """The same, while audio goes as it comes."""
         self._head = b""
         self._stream_sid = ""
         self._stale_below = 0
         self._stopped = False
-        self._run_fresh = False
+        self.run_fresh = False
+        """The first audio of a run was written, and nobody has said when: `written` is waited for."""
         self._last_write_ns = 0
         self.held_ms = 0.0
         self.held_dropped_ms = 0.0
@@ -100,6 +109,7 @@ class Downlink:
         self._head = media_head(stream_sid)
         self._stream_sid = stream_sid
         self._send = send
+        self._choose()
         held, self._held = self._held, []
         self.held_ms = 0.0
         for payload, event_id in held:
@@ -108,20 +118,38 @@ class Downlink:
     def use(self, converter: AudioConverter | None) -> None:
         """Set before the first audio: how the agent's format becomes mu-law; None: it is mu-law."""
         self._convert = converter
+        self._choose()
+
+    def _choose(self) -> None:
+        self._straight = self._send if self._convert is None and not self._plain else None
 
     def stop(self) -> None:
         """The phone is gone, or the call is over: nothing is written or kept any more."""
         self._stopped = True
-        self._send = None
+        self._send = self._straight = None
         self._held.clear()
         self._backlog.clear()
 
     def message(self, data: bytes, now_ns: int) -> bool | None:
         """The media path. True: written to the phone; False: audio, held or dropped; None: not recognised."""
-        cut = audio_plain(data) if self._plain else cut_agent_audio(data)
+        cut = self._cut(data)
         if cut is None:
             return None
-        return self._audio(cut[0], cut[1], now_ns)
+        payload, event_id = cut
+        send = self._straight
+        if send is None or self.paused or event_id < self._stale_below or not payload:
+            return self._audio(payload, event_id, now_ns)
+        ms = payload_ms(payload)
+        playout = self.playout
+        if not playout.extends(now_ns, ms):
+            return self._audio(payload, event_id, now_ns)
+        send(self._head + payload + MEDIA_TAIL)
+        self.chunks += 1
+        self._side.append((now_ns, RELAYED, (event_id, payload, ms)))
+        self._last_write_ns = now_ns
+        if playout.written_ms - playout.last_mark_ms >= MARK_EVERY_MS:
+            self._mark(send, now_ns)
+        return True
 
     def slow_audio(self, payload_text: str, event_id: int, now_ns: int) -> bool:
         """An audio message that the cut did not recognise and the typed parse did."""
@@ -167,7 +195,7 @@ class Downlink:
         self._piece(send, payload, ms, event_id, now_ns)
         if playout.written_ms - playout.last_mark_ms >= MARK_EVERY_MS or (begins and ms <= FIRST_MS):
             self._mark(send, now_ns)
-        self._run_fresh |= begins
+        self.run_fresh |= begins
         self._last_write_ns = now_ns
         return True
 
@@ -184,8 +212,8 @@ class Downlink:
 
     def written(self, now_ns: int) -> None:
         """The driver's clock after `message` returned True: the first audio of a run has left us."""
-        if self._run_fresh:
-            self._run_fresh = False
+        if self.run_fresh:
+            self.run_fresh = False
             self._side.append((now_ns, WRITTEN, None))
 
     def _mark(self, send: Send, now_ns: int) -> None:
@@ -238,12 +266,23 @@ class Downlink:
         if send is not None and self.playout.written_ms > self.playout.last_mark_ms:
             self._mark(send, now_ns)
 
+    def due(self, now_ns: int) -> bool:
+        """Whether `tick` would do something."""
+        if self._backlog:
+            return True
+        playout = self.playout
+        return (
+            playout.written_ms > playout.last_mark_ms
+            and now_ns - self._last_write_ns > _TAIL_NS
+            and self._send is not None
+        )
+
     def tick(self, now_ns: int) -> None:
         """A few times a second: convert what waits, mark a tail that nothing followed."""
         if self._backlog:
             if self._convert_some(now_ns):
                 self.written(now_ns)
-        elif now_ns - self._last_write_ns > 100_000_000:
+        elif self.due(now_ns):
             self.mark_the_end(now_ns)
 
     def _hold(self, payload: bytes, event_id: int) -> bool:

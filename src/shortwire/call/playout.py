@@ -21,6 +21,7 @@ REFINED_MS = 10_000.0
 that is ahead by that much returns the marks of a long run 6 ms too early in each minute."""
 
 _NS_PER_MS = 1_000_000
+_RUN_GAP_NS = int(RUN_GAP_MS * _NS_PER_MS)
 _LONG_AGO_NS = -(1 << 62)
 
 
@@ -85,18 +86,26 @@ class Playout:
 
     def begins_run(self, now_ns: int) -> bool:
         """Whether audio written now would begin a run."""
-        return now_ns - self._plays_until_ns > RUN_GAP_MS * _NS_PER_MS
+        return now_ns - self._plays_until_ns > _RUN_GAP_NS
 
     def wrote(self, now_ns: int, ms: float) -> None:
         """Audio of `ms` was written to the phone."""
+        if not self.extends(now_ns, ms):
+            self._run_start_ms = self.written_ms
+            self._run_confirmed = False
+            self._plays_until_ns = now_ns
+            self.extends(now_ns, ms)
+
+    def extends(self, now_ns: int, ms: float) -> bool:
+        """Audio of `ms` is written and continues a run: noted. False: it would begin one, and nothing is noted."""
         until = self._plays_until_ns
         if now_ns > until:
-            if now_ns - until > RUN_GAP_MS * _NS_PER_MS:
-                self._run_start_ms = self.written_ms
-                self._run_confirmed = False
+            if now_ns - until > _RUN_GAP_NS:
+                return False
             until = now_ns
         self._plays_until_ns = until + int(ms * _NS_PER_MS)
         self.written_ms += ms
+        return True
 
     def mark(self) -> str:
         """A mark is being written behind the audio so far; its name."""

@@ -21,7 +21,7 @@ from ..wire.closes import cause_of_close
 from ..wire.twilio import WireError
 from .downlink import Downlink
 from .options import Limits
-from .side import BARGE_IN, FROM_AGENT, FROM_PHONE, NOTE, TO_AGENT, WORDS, SideLog
+from .side import BARGE_IN, FROM_AGENT, FROM_PHONE, NOTE, TICK, TO_AGENT, WORDS, SideLog
 from .uplink import AudioConverter, Send, Uplink
 
 __all__ = ["CallSession", "Converters", "Fact", "SessionOptions", "Wish"]
@@ -124,9 +124,12 @@ class CallSession:
             self._wish(Wish.OPEN_AGENT)
 
     def phone_message(self, data: bytes, now_ns: int) -> bool:
-        """A text message of the phone. True if it was audio and was relayed."""
+        """A text message of the phone. True if it was audio and was relayed.
+
+        A driver in a hurry asks `uplink.message` first and comes here with what is not recognised there: `phone_other`.
+        """
         relayed = self.uplink.message(data, now_ns)
-        return relayed if relayed is not None else self._phone_other(data, now_ns)
+        return relayed if relayed is not None else self.phone_other(data, now_ns)
 
     def phone_binary(self, now_ns: int) -> None:
         """The carrier never sends these (protocols/twilio.md section 1)."""
@@ -143,7 +146,8 @@ class CallSession:
         self.downlink.stop()
         self.finish(HangupCause.MEDIA_LOST, now_ns, f"media stream closed with {code} {reason}".strip())
 
-    def _phone_other(self, data: bytes, now_ns: int) -> bool:
+    def phone_other(self, data: bytes, now_ns: int) -> bool:
+        """A text message of the phone that `uplink.message` did not recognise."""
         self.side.append((now_ns, FROM_PHONE, data))
         try:
             message = twilio.decode(data)
@@ -216,7 +220,7 @@ class CallSession:
     def agent_message(self, data: bytes, now_ns: int) -> bool:
         """A text message of the agent. True if audio, or a `clear`, was written to the phone for it."""
         written = self.downlink.message(data, now_ns)
-        return written if written is not None else self._agent_other(data, now_ns)
+        return written if written is not None else self.agent_other(data, now_ns)
 
     def phone_written(self, read_ns: int, written_ns: int) -> None:
         """After `agent_message` answered True: when what it wrote was handed to the phone's socket."""
@@ -250,7 +254,8 @@ class CallSession:
         detail = "" if cause is HangupCause.AGENT_ENDED else "; ".join(words)
         self._end(cause, now_ns, detail, goodbye=normal)
 
-    def _agent_other(self, data: bytes, now_ns: int) -> bool:
+    def agent_other(self, data: bytes, now_ns: int) -> bool:
+        """A text message of the agent that `downlink.message` did not recognise."""
         self.side.append((now_ns, FROM_AGENT, data))
         try:
             message = elevenlabs.decode(data)
@@ -349,24 +354,35 @@ class CallSession:
     # Time
 
     def tick(self, now_ns: int) -> None:
-        """To be called every 50 ms or so; all waits of the session are bounded here."""
-        self.downlink.tick(now_ns)
-        if self.cause is not None:
-            self._goodbye_if_heard(now_ns)
+        """To be called every 50 ms or so; all waits of the session are bounded here.
+
+        Nearly always there is nothing to do, and nothing is noted either.
+        """
+        due = self.downlink.due(now_ns)
+        overdue = self._overdue(now_ns) if self.cause is None else None
+        if not due and overdue is None and self.cause is None:
             return
+        self.side.append((now_ns, TICK, None))
+        if due:
+            self.downlink.tick(now_ns)
+        if overdue is not None:
+            self.finish(overdue[0], now_ns, overdue[1])
+        elif self.cause is not None:
+            self._goodbye_if_heard(now_ns)
+
+    def _overdue(self, now_ns: int) -> tuple[HangupCause, str] | None:
+        """Whether somebody was waited for long enough."""
         limits = self._limits
         if self._paused_ns and now_ns - self._paused_ns > _PAUSED_NS:
-            self.finish(HangupCause.OVERLOAD, now_ns, "the media socket took no data for 3 s")
-        elif self._phone_open_ns and not self._started_ns:
-            if now_ns - self._phone_open_ns > limits.stream_start_s * NS_PER_S:
-                self.finish(HangupCause.MEDIA_PROTOCOL, now_ns, f"no start message in {limits.stream_start_s:g} s")
-        elif self._started_ns:
+            return HangupCause.OVERLOAD, "the media socket took no data for 3 s"
+        if self._started_ns:
             if now_ns - self.uplink.last_frame_ns > limits.frame_gap_s * NS_PER_S:
-                self.finish(HangupCause.MEDIA_LOST, now_ns, f"no frame from the carrier for {limits.frame_gap_s:g} s")
-            elif not self._agent_ready_ns and now_ns - self._started_ns > limits.agent_wait_s * NS_PER_S:
-                self.finish(
-                    HangupCause.AGENT_UNREACHABLE, now_ns, f"the agent was not ready in {limits.agent_wait_s:g} s"
-                )
+                return HangupCause.MEDIA_LOST, f"no frame from the carrier for {limits.frame_gap_s:g} s"
+            if not self._agent_ready_ns and now_ns - self._started_ns > limits.agent_wait_s * NS_PER_S:
+                return HangupCause.AGENT_UNREACHABLE, f"the agent was not ready in {limits.agent_wait_s:g} s"
+        elif self._phone_open_ns and now_ns - self._phone_open_ns > limits.stream_start_s * NS_PER_S:
+            return HangupCause.MEDIA_PROTOCOL, f"no start message in {limits.stream_start_s:g} s"
+        return None
 
     def _to_agent(self, message: bytes, now_ns: int) -> None:
         if self._send_agent is not None:

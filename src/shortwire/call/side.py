@@ -16,6 +16,7 @@ __all__ = [
     "FROM_PHONE",
     "HEARD",
     "NOTE",
+    "RELAYED",
     "TICK",
     "TO_AGENT",
     "TO_PHONE",
@@ -40,6 +41,9 @@ WORDS: Final = 11
 AGENT_AUDIO: Final = 12
 """An audio message was read from the agent socket; what became of it follows. value: (event_id, payload as it
 came, converted: bool)"""
+RELAYED: Final = 15
+"""Both in one, for what is usual: an audio message was read from the agent and its payload written to the phone, as
+it came and in one piece. value: (event_id, payload, ms)"""
 DOWNLINK: Final = 2
 """One media message to the phone, or agent audio that was overtaken. value: (payload, dropped: bool, event_id)"""
 WRITTEN: Final = 3
@@ -57,4 +61,4 @@ TO_AGENT: Final = 9
 NOTE: Final = 13
 """What the driver told the session beside messages, before it did. value: {"input": name of the method, ...}"""
 TICK: Final = 14
-"""The session was told the time. value: None"""
+"""The session was told the time, and did something about it. value: None"""

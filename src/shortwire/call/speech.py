@@ -40,24 +40,37 @@ class FrameClock:
     speech late and the response gap too short: it would flatter.
     """
 
-    __slots__ = ("_delays", "_last_ns", "_spoken_ns")
+    __slots__ = ("_delays", "_last_ns", "_least", "_spoken_ns")
 
     def __init__(self) -> None:
         self._delays: deque[int] = deque(maxlen=_SECOND)
+        self._least = 0
+        """The least of the delays."""
         self._spoken_ns = 0
         self._last_ns = 0
 
     def place(self, read_ns: int) -> int:
         """The instant of the next frame, which was read at `read_ns`; never later than that, never going back."""
-        self._spoken_ns += _FRAME_NS
-        self._delays.append(read_ns - self._spoken_ns)
-        placed_ns = self._spoken_ns + min(self._delays)
+        spoken_ns = self._spoken_ns = self._spoken_ns + _FRAME_NS
+        delay = read_ns - spoken_ns
+        delays = self._delays
+        oldest = delays[0] if len(delays) == _SECOND else None
+        delays.append(delay)
+        if delay <= self._least or len(delays) == 1:
+            self._least = delay
+        elif oldest == self._least:
+            self._least = min(delays)  # the least one has left: rare, so no cleverer structure is kept
+        placed_ns = spoken_ns + self._least
         # Nothing is held back for so long: frames were left out, and the line has another delay from now on.
         if read_ns - placed_ns > _BROKEN_NS:
-            self._delays.clear()
-            self._delays.append(read_ns - self._spoken_ns)
+            delays.clear()
+            delays.append(delay)
+            self._least = delay
             placed_ns = read_ns
-        self._last_ns = min(read_ns, max(self._last_ns, placed_ns))
+        if placed_ns > self._last_ns:
+            self._last_ns = placed_ns
+        elif self._last_ns > read_ns:
+            self._last_ns = read_ns
         return self._last_ns
 
 

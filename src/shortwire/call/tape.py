@@ -158,6 +158,10 @@ def from_side(entries: Sequence[side.SideEntry]) -> Iterator[Record]:
     for index, (at_ns, kind, value) in enumerate(entries):
         if kind == side.AGENT_AUDIO:
             yield Record(Kind.AGENT_AUDIO, at_ns, _agent_audio(entries, index))
+        elif kind == side.RELAYED:
+            event_id, payload, _ms = value
+            yield Record(Kind.AGENT_AUDIO, at_ns, b'{"event_id": %d}' % event_id)
+            yield Record(Kind.DOWNLINK_AUDIO, at_ns, payload)
         elif kind == side.DOWNLINK:
             payload, dropped, _event_id = value
             yield Record(Kind.DOWNLINK_DROPPED if dropped else Kind.DOWNLINK_AUDIO, at_ns, payload)

@@ -110,8 +110,9 @@ class Reply:
 
     def settled_ns(self) -> int | None:
         """When everything that can still be said about it was said; None: not yet foreseeable."""
-        over = [ns for ns in (self.heard_end_ns, self.clear_ns, self.superseded_ns) if ns is not None]
-        return min(over) + SETTLE_NS if over else None
+        if self.heard_end_ns is None and self.clear_ns is None and self.superseded_ns is None:
+            return None  # asked for with each frame of the caller: the usual answer comes first
+        return min(ns for ns in (self.heard_end_ns, self.clear_ns, self.superseded_ns) if ns is not None) + SETTLE_NS
 
 
 def _ms(start_ns: int | None, end_ns: int | None) -> float | None:

@@ -48,18 +48,17 @@ class TurnTracker:
         """The call was answered: zero of all instants. Without it the first fact fed is zero."""
         self._zero_ns = now_ns
 
-    def uplink_frame(self, now_ns: int, voiced: bool) -> None:
-        """A caller frame of 20 ms read from the phone socket, and whether it holds speech."""
+    def uplink_frame(self, now_ns: int, voiced: bool, sent_ns: int | None = None) -> None:
+        """A caller frame of 20 ms read from the phone socket; whether it holds speech, and when it went to the agent
+        (None: it was kept, or dropped)."""
         self._uplink_ns = now_ns
         if self._zero_ns is None:
             self._zero_ns = now_ns
         self.speech.frame(self._frames.place(now_ns), voiced)
         if self._open:
             self._settle(now_ns)
-
-    def frame_sent(self, now_ns: int) -> None:
-        """The frame fed last was written to the agent socket. Leave it out for frames that were dropped."""
-        self.speech.sent(now_ns)
+        if voiced and sent_ns is not None:
+            self.speech.sent(sent_ns)
 
     def party_said(self, now_ns: int, text: str) -> None:
         """The agent's transcript of the party."""
@@ -86,7 +85,7 @@ class TurnTracker:
         Chunks with one `event_id` are one reply (seen live); without ids, pauses and transcripts tell.
         """
         reply = self._last
-        if reply is None or self._is_new(reply, now_ns, event_id):
+        if reply is None or (event_id is None or event_id != reply.event_id) and self._is_new(reply, now_ns):
             reply = self._begin(now_ns)
         if event_id is not None:
             reply.event_id = event_id
@@ -162,17 +161,19 @@ class TurnTracker:
 
     # -- how it is decided ---------------------------------------------------------------------------
 
-    def _is_new(self, reply: Reply, now_ns: int, event_id: int | None) -> bool:
-        """Whether a chunk begins another reply than the last one."""
-        if event_id is not None and event_id == reply.event_id:
-            return False
-        if reply.clear_ns is not None or reply not in self._open or self._transcripts:
+    def _is_new(self, reply: Reply, now_ns: int) -> bool:
+        """Whether a chunk without the last one's id begins another reply."""
+        if reply.clear_ns is not None or self._transcripts or reply not in self._open:
             return True
         silent_ns = now_ns - reply.last_heard_ns()
+        if silent_ns <= 0:
+            return False
         if silent_ns > SETTLE_NS:
             return True
+        if self._transcribed:
+            return False
         spoken = self.speech.before(now_ns)
-        return not self._transcribed and silent_ns > 0 and spoken is not None and spoken.end_ns > reply.first_ns
+        return spoken is not None and spoken.end_ns > reply.first_ns
 
     def _begin(self, now_ns: int) -> Reply:
         before = self._last

@@ -150,6 +150,10 @@ class _Cutter:
     def opened(self, socket: MessageSocket) -> None:
         self._socket = socket
 
+    def media(self, data: bytes, read_ns: int) -> bool | None:
+        del data, read_ns
+        return None
+
     def message(self, data: bytes, read_ns: int) -> bool:
         del read_ns
         payload = self._cut(data)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any, Final, cast
+from collections.abc import Callable
+from functools import partial
+from typing import Final, cast
 
 import structlog
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
@@ -19,6 +21,8 @@ from ..ports import SocketListener
 __all__ = ["CLOSE_WAIT_S", "LeanSocket", "tuned_socket"]
 
 _TEXT: Final = WSMsgType.TEXT
+_TEXT_CODE: Final = cast(WSMsgType, _TEXT.value)
+"""The plain number is cheaper to hand over."""
 _CONTINUATION: Final = WSMsgType.CONTINUATION
 _CLOSE: Final = WSMsgType.CLOSE
 _BINARY: Final = WSMsgType.BINARY
@@ -32,21 +36,29 @@ CLOSE_WAIT_S: Final = 2.0
 
 _now_ns = SystemClock.now_ns
 _TCP: Final = socket.IPPROTO_TCP
-_QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
+_QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 log = structlog.get_logger(__name__)
 
 
-def tuned_socket(transport: asyncio.BaseTransport) -> Any:
+def tuned_socket(transport: asyncio.BaseTransport) -> socket.socket | None:
     """Switch Nagle's algorithm off; the socket for quick acknowledgements, or None where the system has none.
 
     A peer that gathers small writes (Nagle) sends its next frame when we acknowledge the last one; Linux may
-    delay that by 40 ms, two frames. tcp(7): TCP_QUICKACK is not permanent.
+    delay that by 40 ms, two frames. tcp(7): TCP_QUICKACK is not permanent. The answer shares the transport's
+    descriptor and must be detached before that is closed.
     """
     system = transport.get_extra_info("socket")
     if system is None or system.family not in (socket.AF_INET, socket.AF_INET6):
         return None
     system.setsockopt(_TCP, socket.TCP_NODELAY, 1)
-    return system if _QUICKACK is not None else None
+    if _QUICKACK is None:
+        return None
+    # One of our own: what uvloop hands out makes a new socket for each option, which costs three system calls.
+    return socket.socket(system.family, socket.SOCK_STREAM, _TCP, fileno=system.fileno())
+
+
+def _nowhere(_message: bytes) -> None:
+    """Before the connection is there, nobody is told of the socket."""
 
 
 class LeanSocket(WSListener):
@@ -55,8 +67,10 @@ class LeanSocket(WSListener):
     def __init__(self, listener: SocketListener, *, max_message: int, write_limit: int, tuned: bool = True) -> None:
         """`tuned`: TUNE_SOCKETS."""
         super().__init__()
+        self.send: Callable[[bytes], None] = _nowhere
+        """See `MessageSocket`. picows' own method: it ignores what comes after our close frame, or after the end."""
         self._listener = listener
-        self._message = listener.message
+        self._media = listener.media
         self._relayed = listener.relayed
         self._max_message = max_message
         self._write_limit = write_limit
@@ -67,8 +81,8 @@ class LeanSocket(WSListener):
         self._closing = False
         self._giving_up: asyncio.TimerHandle | None = None
         self._tuned = tuned
-        self._unquick = 0
-        self._socket: Any = None
+        self._quick_in = _QUICKACK_EVERY
+        self._socket: socket.socket | None = None
         """The system's socket, for quick acknowledgements; None: not tuned, or not to be had."""
 
     # What picows calls
@@ -78,36 +92,39 @@ class LeanSocket(WSListener):
         transport.underlying_transport.set_write_buffer_limits(high=self._write_limit)
         if self._tuned:
             self._socket = tuned_socket(transport.underlying_transport)
+        self.send = partial(transport.send, _TEXT_CODE)
         self._listener.opened(self)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type is _TEXT and frame.fin and self._partial is None:
-            read_ns = _now_ns()
-            data = frame.get_payload_as_bytes()
-            if len(data) > self._max_message:
-                self._too_big()
-                return
-            try:
-                if self._message(data, read_ns):
-                    self._relayed(read_ns, _now_ns())
-                elif frame.rsv1 or frame.rsv2 or frame.rsv3 or not data.isascii():
-                    # Only what was not audio: audio is base64 between two known texts (wire/splice.py), so nothing
-                    # is looked at twice on the media path.
-                    self._check(frame, data)
-            except Exception:
-                self._broken("message")
-            if self._socket is not None:
-                # After the audio has left, and again and again: the system falls back to delaying by itself. Not each
-                # time: a profile of 50 calls had 7 % of the loop's time in this one call.
-                self._unquick += 1
-                if self._unquick >= _QUICKACK_EVERY:
-                    self._unquick = 0
-                    self._socket.setsockopt(_TCP, _QUICKACK, 1)
-        else:
+        # The opcode is not asked for yet: it costs as much as cutting out the audio, and no message that is not text
+        # has audio's shape. What is not audio is looked at closely.
+        if not frame.fin or self._partial is not None:
             self._other(transport, frame)
+            return
+        read_ns = _now_ns()
+        data = frame.get_payload_as_bytes()
+        try:
+            relayed = self._media(data, read_ns)
+        except Exception:
+            self._broken("audio")
+            return
+        if relayed:
+            self._relayed(read_ns, _now_ns())
+        elif relayed is None:
+            self._text(transport, frame, data, read_ns)
+        # After the audio has left, and again and again: the system falls back to delaying by itself. Not each time: it
+        # is a system call, and often an acknowledgement of its own.
+        self._quick_in -= 1
+        if not self._quick_in:
+            self._quick_in = _QUICKACK_EVERY
+            if self._socket is not None and _QUICKACK is not None:
+                self._socket.setsockopt(_TCP, _QUICKACK, 1)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        if self._socket is not None:
+            self._socket.detach()  # the descriptor is the transport's
         self._transport = self._socket = None
+        self.send = _nowhere
         sent = transport.close_handshake.sent if transport.close_handshake is not None else None
         if sent is not None and self._close == (1006, ""):
             self._close = (int(sent.code.value), sent.reason or "")  # picows ended it: a message it would not take
@@ -122,11 +139,6 @@ class LeanSocket(WSListener):
         self._listener.paused(False)
 
     # MessageSocket
-
-    def send(self, message: bytes) -> None:
-        transport = self._transport
-        if transport is not None and not self._closing:
-            transport.send(_TEXT, message)
 
     def close(self, code: int, reason: str) -> None:
         transport = self._transport
@@ -143,6 +155,22 @@ class LeanSocket(WSListener):
     def _give_up(self) -> None:
         if self._transport is not None:
             self._transport.disconnect(graceful=False)
+
+    def _text(self, transport: WSTransport, frame: WSFrame, data: bytes, read_ns: int) -> None:
+        """A whole message that is not audio."""
+        if frame.msg_type is not _TEXT:
+            self._other(transport, frame)
+        elif len(data) > self._max_message:
+            self._too_big()
+        else:
+            try:
+                if self._listener.message(data, read_ns):
+                    self._relayed(read_ns, _now_ns())
+            except Exception:
+                self._broken("message")
+            else:
+                if frame.rsv1 or frame.rsv2 or frame.rsv3 or not data.isascii():
+                    self._check(frame, data)
 
     def _other(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
@@ -172,7 +200,9 @@ class LeanSocket(WSListener):
                 if not self._partial_is_text:
                     self._listener.binary()
                 elif data.isascii() or self._check(frame, data):
-                    self._message(data, _now_ns())
+                    read_ns = _now_ns()
+                    if self._listener.message(data, read_ns):
+                        self._relayed(read_ns, _now_ns())
             except Exception:
                 self._broken("fragmented message")
 

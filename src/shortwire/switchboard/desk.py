@@ -30,12 +30,14 @@ from ..terms import (
     Profile,
 )
 from ..wire.twiml import BUSY, HANGUP, connect_stream
+from .collector import Collector
 from .context import Context
 from .ending import CAUSE_OF_STATUS
 from .ids import new_call_id
 from .live import LiveCall
 from .openings import request_fields
 from .settle import Settler
+from .ticker import Ticker
 from .tickets import Tickets
 
 __all__ = ["MEDIA_PATH", "Switchboard"]
@@ -44,7 +46,6 @@ log = structlog.get_logger(__name__)
 
 MEDIA_PATH = "/outbound-media-stream/"
 """The seed's path; the ticket follows."""
-TICK_S = 0.05
 _TIME_LIMIT_GRACE_S = 5
 
 
@@ -57,9 +58,9 @@ class Switchboard:
         self._by_sid: dict[CallSid, LiveCall] = {}
         self._tickets: Tickets[LiveCall] = Tickets(context.worker)
         self._settler = Settler(self)
-        self._ticker: asyncio.Task[None] | None = None
+        self._collector = Collector()
+        self._ticker = Ticker(context.clock, self._collector.collect_young)
         self._draining = False
-        self._lag_ms = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -67,7 +68,7 @@ class Switchboard:
 
     async def start(self) -> None:
         """Run the calls' clock and settle what an earlier process left open."""
-        self._ticker = asyncio.create_task(self._tick_for_ever())
+        self._ticker.begin()
         await self._settler.after_restart()
 
     async def drain(self, deadline_s: float) -> None:
@@ -89,27 +90,9 @@ class Switchboard:
     async def stop(self) -> None:
         """After `drain`: stop the clock."""
         self._settler.stop()
-        if self._ticker is not None:
-            self._ticker.cancel()
+        self._ticker.stop()
+        self._collector.stop()
         await self.context.store.flush()
-
-    async def _tick_for_ever(self) -> None:
-        clock = self.context.clock
-        due = clock.now_ns()
-        while True:
-            due += int(TICK_S * 1e9)
-            await asyncio.sleep(max(0.0, (due - clock.now_ns()) / 1e9))
-            now_ns = clock.now_ns()
-            late_ms = (now_ns - due) / NS_PER_MS
-            self._lag_ms = max(late_ms, self._lag_ms * 0.98)
-            if late_ms > 1000:
-                due = now_ns
-            for call in list(self._live.values()):
-                try:
-                    call.tick(now_ns)
-                except Exception:
-                    log.exception("call.tick_failed", call_id=call.record.id)
-                    call.end(HangupCause.INTERNAL_ERROR, "a tick failed; see the log")
 
     # CallDesk
 
@@ -307,7 +290,7 @@ class Switchboard:
             "ready": not self._draining,
             "draining": self._draining,
             "calls": len(self._live),
-            "loop_lag_ms": round(self._lag_ms, 2),
+            "loop_lag_ms": round(self._ticker.lag_ms, 2),
             "tasks": len(asyncio.all_tasks()),
         }
 
@@ -359,6 +342,8 @@ class Switchboard:
     def _register(self, record: CallRecord) -> LiveCall:
         call = LiveCall(self.context, record, self._forget, self._settler.find)
         self._live[record.id] = call
+        self._ticker.add(call)
+        self._collector.call_begins()
         self._idle.clear()
         log.info("call.created", call_id=record.id, direction=record.direction.value)
         return call
@@ -366,7 +351,9 @@ class Switchboard:
     def _forget(self, call: LiveCall) -> None:
         self._tickets.revoke(call.ticket)
         self._settler.over(call.record.id)
-        self._live.pop(call.record.id, None)
+        if self._live.pop(call.record.id, None) is not None:
+            self._ticker.remove(call)
+            self._collector.call_over()
         if call.record.call_sid is not None:
             self._by_sid.pop(call.record.call_sid, None)
         if not self._live:

@@ -28,19 +28,31 @@ class Pump(Protocol):
 class _Leg:
     """What both have in common."""
 
-    __slots__ = ("_clock", "_pump", "_session", "close_code", "delays", "opened_ns", "over", "socket")
+    __slots__ = ("_clock", "_delays", "_pump", "_session", "_undigested", "close_code", "opened_ns", "over", "socket")
 
     def __init__(self, session: CallSession, clock: Clock, pump: Pump) -> None:
         self._session = session
         self._clock = clock
         self._pump = pump
-        self.delays = Histogram()
-        """Read from this leg to written to the other, ns, per relayed message."""
+        self._delays = Histogram()
+        self._undigested: list[int] = []
+        """Delays that are not in the histogram yet."""
         self.socket: MessageSocket | None = None
         self.opened_ns = 0
         self.over = False
         self.close_code = 0
         """How the socket ended; 1006 without a close frame, 0 while it has not."""
+
+    @property
+    def delays(self) -> Histogram:
+        """Read from this leg to written to the other, ns, per relayed message."""
+        self.digest()
+        return self._delays
+
+    def digest(self) -> None:
+        """Count the delays of the last messages: in one go, a few times a second."""
+        fresh, self._undigested = self._undigested, []
+        self._delays.record_all(fresh)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         if self.socket is not None:
@@ -59,7 +71,12 @@ class _Leg:
 class PhoneLeg(_Leg):
     """The media stream's listener."""
 
-    __slots__ = ()
+    __slots__ = ("media",)
+
+    def __init__(self, session: CallSession, clock: Clock, pump: Pump) -> None:
+        super().__init__(session, clock, pump)
+        self.media = session.uplink.message
+        """The socket is wired to the core: audio leaves neither facts nor wishes, so there is nothing to pump."""
 
     def opened(self, socket: MessageSocket) -> None:
         self.socket = socket
@@ -76,7 +93,7 @@ class PhoneLeg(_Leg):
         return relayed
 
     def relayed(self, read_ns: int, written_ns: int) -> None:
-        self.delays.record(written_ns - read_ns)
+        self._undigested.append(written_ns - read_ns)
 
     def binary(self) -> None:
         now_ns = self._clock.now_ns()
@@ -103,10 +120,11 @@ class PhoneLeg(_Leg):
 class AgentLeg(_Leg):
     """The conversation socket's listener."""
 
-    __slots__ = ("connection",)
+    __slots__ = ("connection", "media")
 
     def __init__(self, session: CallSession, clock: Clock, pump: Pump) -> None:
         super().__init__(session, clock, pump)
+        self.media = session.downlink.message
         self.connection = ConnectionInstants()
         """How the connection to the agent's host came about."""
 
@@ -130,7 +148,9 @@ class AgentLeg(_Leg):
     def relayed(self, read_ns: int, written_ns: int) -> None:
         session = self._session
         if session.unheard_ms is None:
-            self.delays.record(written_ns - read_ns)
+            self._undigested.append(written_ns - read_ns)
+            if not session.downlink.run_fresh:
+                return
         session.phone_written(read_ns, written_ns)
         if session.facts:
             self._pump.pump()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ import structlog
 from ..audio.analyst import Analyst
 from ..call.options import Prewarm
 from ..call.session import CallSession, Fact, Wish
-from ..call.side import NOTE, TICK
+from ..call.side import NOTE
 from ..call.state import CallFact, advance
 from ..clock import NS_PER_S
 from ..errors import AgentError, CarrierError, CarrierUncertain
@@ -35,8 +34,6 @@ __all__ = ["LiveCall"]
 
 log = structlog.get_logger(__name__)
 
-_ANALYSE_EVERY_NS = 200_000_000
-_STAGGER_S = 0.045
 _CARRIER_S = 4.0
 """How long the carrier may take to be asked at the end; the legs are closed all the same."""
 _CLOSE_S = 2.5
@@ -77,8 +74,6 @@ class LiveCall:
         self.figures = Figures(context.clock.now_ns())
         taping = Taping(context, record, self.figures.created_ns, options) if context.write_tape else None
         self.analyst = Analyst(self.session.side, taping.write if taping else None)
-        self._analysed_ns = 0
-        self._stagger_s = random.random() * _STAGGER_S  # noqa: S311 - no secret
         self._pumping = False
         self._winding_up: asyncio.Task[None] | None = None
         self._legs_closed = asyncio.Event()
@@ -224,20 +219,30 @@ class LiveCall:
     # Time
 
     def tick(self, now_ns: int) -> None:
-        """Every 50 ms."""
-        self.session.side.append((now_ns, TICK, None))
+        """See `Ticked`."""
+        session = self.session
+        if session.cause is not None or session.downlink.due(now_ns):
+            self._tell_time(now_ns)
+
+    def _tell_time(self, now_ns: int) -> None:
         self.session.tick(now_ns)
         if self.session.facts or self.session.wishes:
             self.pump()
-        if now_ns - self._analysed_ns > _ANALYSE_EVERY_NS:
-            self._analysed_ns = now_ns
-            # A moment of its own for each call: a hundred in one go would stand between frames.
-            asyncio.get_running_loop().call_later(self._stagger_s, self._analyse)
+
+    def analyse(self, now_ns: int) -> None:
+        """See `Ticked`."""
+        self._tell_time(now_ns)  # what a tick leaves out: waits that are bounded in seconds
+        self.phone.digest()
+        self.agent.digest()
+        trips, turns = self.analyst.work()
+        if trips or turns:
+            self._report(trips, turns)
         if self.session.cause is None:
             self._deadlines(now_ns)
 
-    def _analyse(self) -> None:
-        self._report(*self.analyst.work())
+    def failed(self, what: str) -> None:
+        """See `Ticked`."""
+        self.end(HangupCause.INTERNAL_ERROR, what)
 
     def _deadlines(self, now_ns: int) -> None:
         limits, figures, state = self.context.options.limits, self.figures, self.record.state

@@ -140,6 +140,10 @@ class _SocketEcho:
         self._timer = asyncio.get_running_loop().call_later(_LONGEST_SOCKET_S, socket.close, 1000, "the test is over")
         socket.send(self._greeting)
 
+    def media(self, data: bytes, read_ns: int) -> bool | None:
+        del data, read_ns
+        return None
+
     def message(self, data: bytes, read_ns: int) -> bool:
         del read_ns
         if self._socket is not None:

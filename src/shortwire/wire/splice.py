@@ -19,6 +19,11 @@ __all__ = ["BASE64", "PhoneCut", "cut_agent_audio", "phone_cut"]
 BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 """What may stand in a payload. No quote and no backslash: a payload can be cut and pasted between JSON texts."""
 
+# One table look-up a byte and one test: a third of what deleting all that may stand there costs.
+_FOREIGN: Final = bytes(0 if code in BASE64 else 0x80 for code in range(256))
+_NO_DIGITS: Final = bytes(0x30 if 0x30 <= code <= 0x39 else code for code in range(256))
+"""All digits become 0: two heads that differ in their numbers alone are the same then."""
+
 PhoneCut = Callable[[bytes], bytes | None]
 
 # Twilio media, all captures: {"event":"media","sequenceNumber":"N","media":{"track":"inbound","chunk":"N",
@@ -57,16 +62,23 @@ def phone_cut(stream_sid: str) -> PhoneCut:
     """
     tail = f'"}},"streamSid":"{stream_sid}"}}'.encode()
     before_tail = -len(tail)
+    known, size = b"?", 1
 
     def cut(message: bytes) -> bytes | None:
-        head = _PHONE_HEAD(message)
-        if head is None or not message.endswith(tail):
+        nonlocal known, size
+        # A head like the last one, but for its digits, is a head: the pattern is only asked when a number has grown.
+        if message[:size].translate(_NO_DIGITS) != known:
+            head = _PHONE_HEAD(message)
+            if head is None:
+                return None
+            size = head.end()
+            known = message[:size].translate(_NO_DIGITS)
+        if not message.endswith(tail):
             return None
-        payload = message[head.end() : before_tail]
-        # Deleting all that may stand in base64 must leave nothing: this also refuses a message in which
-        # head and tail belong to different members. Nothing to begin with is refused too: there, head and
-        # tail may share a quote.
-        return payload if payload and not payload.translate(None, BASE64) else None
+        payload = message[size:before_tail]
+        # Only what may stand in base64: this also refuses a message in which head and tail belong to different
+        # members. Nothing to begin with is refused too: there, head and tail may share a quote.
+        return payload if payload and payload.translate(_FOREIGN).isascii() else None
 
     return cut
 
@@ -81,7 +93,7 @@ def cut_agent_audio(message: bytes) -> tuple[bytes, int] | None:
         return None
     end = message.find(b'"', _AGENT_HEAD_LEN)
     payload = message[_AGENT_HEAD_LEN:end]
-    if end < 0 or payload.translate(None, BASE64):
+    if end < 0 or not payload.translate(_FOREIGN).isascii():
         return None
     if tail := _AGENT_TAIL(message, end):
         return payload, int(tail[1])

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from shortwire.audio.levels import level
 from shortwire.audio.mulaw import LINEAR, encode_table
 from shortwire.audio.quality import QualityMeter, find_echo, verdict
 
@@ -22,7 +23,7 @@ def encoded(samples: np.ndarray) -> bytes:
 def fed(delays_ms: list[float], frame: bytes = QUIET, *, voiced: bool = False) -> QualityMeter:
     meter = QualityMeter()
     for n, delay in enumerate(delays_ms, 1):
-        meter.uplink_frame(int((20 * n + delay) * MS), frame, voiced)
+        meter.uplink_frames([(int((20 * n + delay) * MS), len(frame), level(frame), voiced)], frame)
     return meter
 
 

@@ -44,8 +44,7 @@ class Line:
         facts = [(ms, 1, order, name, args) for ms, order, name, args in self.facts]
         for ms in range(20, until_ms + 1, 20):
             voiced = any(start < ms <= end for start, end in self.speech)
-            facts.append((ms, 0, 0, "uplink_frame", (voiced,)))
-            facts.append((ms, 0, 1, "frame_sent", ()))
+            facts.append((ms, 0, 0, "uplink_frame", (voiced, ms * MS)))
         for ms, _, _, name, args in sorted(facts, key=lambda f: f[:3]):
             if name == "playout_started":
                 tracker.playout_started(int(args[0]) * MS)  # type: ignore[call-overload]
@@ -299,9 +298,7 @@ def test_frames_that_were_dropped_do_not_count_as_sent() -> None:
     tracker.answered(0)
     tracker.agent_audio(10 * MS, 20)
     for ms in range(1020, 2001, 20):
-        tracker.uplink_frame(ms * MS, ms <= 1500)
-        if ms <= 1400:
-            tracker.frame_sent((ms + 1) * MS)
+        tracker.uplink_frame(ms * MS, ms <= 1500, (ms + 1) * MS if ms <= 1400 else None)
     tracker.agent_audio(2000 * MS, 500)
     tracker.uplink_frame(2020 * MS, False)
     assert tracker.take_round_trips() == [2000 - 1401]
@@ -381,7 +378,8 @@ def test_any_order_of_facts_keeps_the_arithmetic(script: list[tuple[int, str]]) 
                     now += 20 * MS
                     tracker.uplink_frame(now, what == "v")
             case "sent":
-                tracker.frame_sent(now)
+                now += 20 * MS
+                tracker.uplink_frame(now, True, now)
             case "audio":
                 tracker.agent_audio(now, 400)
             case "written":

@@ -30,6 +30,9 @@ class Ear:
     def opened(self, socket: MessageSocket) -> None:
         self.socket = socket
 
+    def media(self, data: bytes, read_ns: int) -> bool | None:
+        return None
+
     def message(self, data: bytes, read_ns: int) -> bool:
         assert read_ns > 0
         self.messages.append(data)

@@ -1,0 +1,56 @@
+"""Python's cycle collector, kept out of calls: it looks at young objects only, and at everything when nobody listens.
+
+A full collection of a process with two hundred calls takes tens of milliseconds, in which no frame moves. The media
+path makes no cycles, and what a call leaves behind in cycles can wait until there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+__all__ = ["Collector"]
+
+_CALLS_BETWEEN = 5_000
+"""Calls after which a full collection is made although others are live: a machine that is never idle must not grow."""
+
+_QUIET_S = 1.0
+
+
+class Collector:
+    """One process's. Counts the live calls."""
+
+    def __init__(self) -> None:
+        self._live = 0
+        self._left = 0
+        """Calls whose remains were not collected yet."""
+
+    def call_begins(self) -> None:
+        self._live += 1
+        gc.disable()
+
+    def call_over(self) -> None:
+        self._live -= 1
+        self._left += 1
+        if not self._live:
+            gc.enable()
+            # Not in the way of whoever is being told of the end.
+            asyncio.get_running_loop().call_later(_QUIET_S, self._if_quiet)
+
+    def collect_young(self) -> None:
+        """Once a second while there are calls: what was allocated since and is still there, and cycles among it."""
+        if self._left >= _CALLS_BETWEEN:
+            self._collect_all()
+        else:
+            gc.collect(1)
+
+    def stop(self) -> None:
+        gc.enable()
+
+    def _if_quiet(self) -> None:
+        if not self._live and self._left:
+            self._collect_all()
+
+    def _collect_all(self) -> None:
+        self._left = 0
+        gc.collect()

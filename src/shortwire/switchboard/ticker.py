@@ -1,0 +1,145 @@
+"""The calls' clock: every 50 ms each call is told the time, every 200 ms it is analysed, never all of them at once.
+
+Two hundred calls that do their side work in one go stand between frames for tens of milliseconds. So calls are dealt
+out to groups with a moment of their own, and analyses are done one at a time with the sockets served in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from ..clock import NS_PER_MS, NS_PER_S, Clock
+
+__all__ = ["TICK_S", "Ticked", "Ticker"]
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 0.05
+_TURN_NS = 5 * NS_PER_MS
+_TICKS = round(TICK_S * NS_PER_S) // _TURN_NS
+"""Turns between two ticks of one call."""
+_GROUPS = 4 * _TICKS
+"""Turns between two analyses of one call."""
+_SECOND = NS_PER_S // _TURN_NS
+_FORGET = 0.998
+"""Of the lag, per turn: a third of it is left after three seconds."""
+
+
+class Ticked(Protocol):
+    """A call, as far as it has to do with time."""
+
+    def tick(self, now_ns: int) -> None:
+        """Every 50 ms. Nearly always there is nothing to do."""
+        ...
+
+    def analyse(self, now_ns: int) -> None:
+        """Every 200 ms: the work beside the media path."""
+        ...
+
+    def failed(self, what: str) -> None:
+        """One of the two raised: a mistake of ours, and this call's alone."""
+        ...
+
+
+class Ticker:
+    """One process's calls and their moments. `begin`, then `stop`; `turn` is the pure part."""
+
+    def __init__(self, clock: Clock, each_second: Callable[[], None] = lambda: None) -> None:
+        """`each_second` is called once a second, while there are calls."""
+        self._clock = clock
+        self._each_second = each_second
+        self._groups: list[list[Ticked]] = [[] for _ in range(_GROUPS)]
+        self._turn = 0
+        self._waiting: deque[Ticked] = deque()
+        self._due_ns = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._analysing = False
+        self._stopped = True
+        self.lag_ms = 0.0
+        """How late the clock was lately: what stood in the event loop's way. Forgets slowly."""
+
+    def begin(self) -> None:
+        """From now on calls are told the time. Needs a running loop."""
+        self._stopped = False
+        self._wind()
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def add(self, call: Ticked) -> None:
+        """A call begins; it joins the smallest group."""
+        min(self._groups, key=len).append(call)
+        self._wind()
+
+    def remove(self, call: Ticked) -> None:
+        """A call is over. Harmless if it is not known."""
+        for group in self._groups:
+            if call in group:
+                group.remove(call)
+
+    def turn(self, now_ns: int) -> None:
+        """One step of 5 ms: tick the groups whose moment it is, and note who is to be analysed."""
+        here = self._turn % _GROUPS
+        self._turn += 1
+        for group in self._groups[here % _TICKS :: _TICKS]:
+            for call in tuple(group):
+                try:
+                    call.tick(now_ns)
+                except Exception:
+                    self._failed(call, "a tick")
+        self._waiting.extend(self._groups[here])
+        if not self._turn % _SECOND:
+            self._each_second()
+
+    def analyse_one(self, now_ns: int) -> bool:
+        """Analyse the call that has waited longest; whether others wait."""
+        if self._waiting:
+            call = self._waiting.popleft()
+            try:
+                call.analyse(now_ns)
+            except Exception:
+                self._failed(call, "an analysis")
+        return bool(self._waiting)
+
+    # The loop's part
+
+    def _wind(self) -> None:
+        """Start the clock, unless it runs; it stands still while there are no calls."""
+        if self._timer is None and not self._stopped and any(self._groups):
+            self._due_ns = self._clock.now_ns() + _TURN_NS
+            self._timer = asyncio.get_running_loop().call_later(_TURN_NS / NS_PER_S, self._strike)
+
+    def _strike(self) -> None:
+        self._timer = None
+        if self._stopped or not any(self._groups):
+            return
+        now_ns = self._clock.now_ns()
+        late_ns = now_ns - self._due_ns
+        self.lag_ms = max(late_ns / NS_PER_MS, self.lag_ms * _FORGET)
+        # A turn that was missed is made up for, unless there are too many (the machine slept).
+        self._due_ns = now_ns + _TURN_NS if late_ns > NS_PER_S else self._due_ns + _TURN_NS
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(0, self._due_ns - now_ns) / NS_PER_S, self._strike)
+        self.turn(now_ns)
+        if self._waiting and not self._analysing:
+            self._analysing = True
+            loop.call_soon(self._analyse)
+
+    def _analyse(self) -> None:
+        # One, and then whatever the sockets have.
+        if self.analyse_one(self._clock.now_ns()):
+            asyncio.get_running_loop().call_soon(self._analyse)
+        else:
+            self._analysing = False
+
+    def _failed(self, call: Ticked, what: str) -> None:
+        log.exception("call.tick_failed", what=what)
+        call.failed(f"{what} failed; see the log")

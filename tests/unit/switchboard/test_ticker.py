@@ -1,0 +1,136 @@
+"""The calls' clock: everybody is told the time, nobody at once, and a call that fails fails alone."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+
+import pytest
+
+from shortwire.switchboard.collector import Collector
+from shortwire.switchboard.ticker import Ticker
+
+MS = 1_000_000
+
+
+class Call:
+    def __init__(self, breaks: bool = False) -> None:
+        self.ticks: list[int] = []
+        self.analyses: list[int] = []
+        self.failures: list[str] = []
+        self.breaks = breaks
+
+    def tick(self, now_ns: int) -> None:
+        self.ticks.append(now_ns)
+        if self.breaks:
+            raise ValueError("a mistake")
+
+    def analyse(self, now_ns: int) -> None:
+        self.analyses.append(now_ns)
+        if self.breaks:
+            raise ValueError("a mistake")
+
+    def failed(self, what: str) -> None:
+        self.failures.append(what)
+
+
+class Clock:
+    def now_ns(self) -> int:
+        return 0
+
+    def wall_s(self) -> float:
+        return 0.0
+
+
+def run(ticker: Ticker, turns: int) -> None:
+    for turn in range(turns):
+        ticker.turn(turn * 5 * MS)
+        while ticker.analyse_one(turn * 5 * MS):
+            pass
+
+
+@pytest.mark.parametrize("count", [1, 7, 200])
+def test_each_call_is_ticked_every_50_ms_and_analysed_every_200(count: int) -> None:
+    ticker, calls = Ticker(Clock()), [Call() for _ in range(count)]
+    for call in calls:
+        ticker.add(call)
+    run(ticker, 400)
+    for call in calls:
+        assert {b - a for a, b in zip(call.ticks, call.ticks[1:], strict=False)} == {50 * MS}
+        assert {b - a for a, b in zip(call.analyses, call.analyses[1:], strict=False)} == {200 * MS}
+        assert (len(call.ticks), len(call.analyses)) == (40, 10)
+    at_once = Counter(ns for call in calls for ns in call.analyses)
+    assert max(at_once.values()) <= -(-count // 40)
+
+
+def test_a_call_that_is_gone_is_told_nothing() -> None:
+    ticker, stays, goes = Ticker(Clock()), Call(), Call()
+    ticker.add(stays)
+    ticker.add(goes)
+    ticker.remove(goes)
+    ticker.remove(goes)
+    run(ticker, 40)
+    assert (len(stays.ticks), goes.ticks, goes.analyses) == (4, [], [])
+
+
+def test_a_call_that_ends_in_its_own_tick_skips_nobody() -> None:
+    ticker, calls = Ticker(Clock()), [Call() for _ in range(80)]
+    for call in calls:
+        ticker.add(call)
+        call.tick = lambda _now, call=call: (call.ticks.append(1), ticker.remove(call))  # type: ignore[method-assign, assignment]
+    run(ticker, 40)
+    assert all(call.ticks == [1] for call in calls)
+
+
+def test_a_call_that_fails_fails_alone() -> None:
+    ticker, good, bad = Ticker(Clock()), Call(), Call(breaks=True)
+    ticker.add(bad)
+    ticker.add(good)
+    run(ticker, 40)
+    assert (len(good.ticks), len(good.analyses), good.failures) == (4, 1, [])
+    assert Counter(bad.failures) == {"a tick failed; see the log": 4, "an analysis failed; see the log": 1}
+
+
+def test_a_second_is_told_once_a_second() -> None:
+    seconds: list[None] = []
+    ticker = Ticker(Clock(), lambda: seconds.append(None))
+    run(ticker, 600)
+    assert len(seconds) == 3
+
+
+async def test_the_collector_is_off_while_calls_are_live() -> None:
+    collector = Collector()
+    assert gc.isenabled()
+    try:
+        collector.call_begins()
+        collector.call_begins()
+        assert not gc.isenabled()
+        collector.call_over()
+        assert not gc.isenabled()
+        collector.call_over()
+        assert gc.isenabled()
+        collector.call_begins()
+    finally:
+        collector.stop()
+    assert gc.isenabled()
+
+
+async def test_cycles_of_the_last_second_are_collected_during_a_call() -> None:
+    class Knot:
+        gone = 0
+
+        def __init__(self) -> None:
+            self.self = self
+
+        def __del__(self) -> None:
+            Knot.gone += 1
+
+    collector = Collector()
+    collector.call_begins()
+    try:
+        Knot()
+        assert Knot.gone == 0
+        collector.collect_young()
+        assert Knot.gone == 1
+    finally:
+        collector.stop()
