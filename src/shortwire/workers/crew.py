@@ -52,7 +52,6 @@ class Crew:
         self._telling: asyncio.Task[None] | None = None
         self._stopping = False
         self._news = asyncio.Event()
-        self.restarts = 0
 
     @property
     def public_url(self) -> str:
@@ -145,7 +144,6 @@ class Crew:
             if self._stopping:
                 return
             pause_s = min(pause_s * 2, _BACKOFF_S[1])
-            self.restarts += 1
             try:
                 hired = await self._hire(worker)
             except OSError as error:  # no memory, no descriptors: it may pass

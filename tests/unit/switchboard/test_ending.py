@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from shortwire.call.state import CallFact, fact_of_status
-from shortwire.switchboard.ids import new_call_id
 from shortwire.switchboard.ending import CAUSE_OF_STATUS, disposition_of, settled_by_carrier
+from shortwire.switchboard.ids import new_call_id
 from shortwire.terms import Disposition, HangupCause
 
 
