@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import sqlalchemy as sa
 from command import KEY, OURS, Child, Scene, scene
 
 from shortwire.emulators.scenario import AgentScript, PartyScript, Reply, Say
@@ -144,8 +146,28 @@ async def test_every_answer_closes_its_connection_and_a_call_is_found_from_anywh
                 assert "call.ended" in await events.text()
 
 
-async def test_a_key_dials_once_whoever_is_asked(tmp_path: Path) -> None:
-    async with office(tmp_path) as desk:
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest) -> Iterator[dict[str, str | None]]:
+    """The setting that names it: the data directory, or a fresh schema."""
+    if request.param == "sqlite":
+        yield {}
+        return
+    base = os.environ.get("SHORTWIRE_TEST_POSTGRES_URL")
+    if not base:
+        pytest.skip("SHORTWIRE_TEST_POSTGRES_URL is not set (scripts/postgres_for_tests.sh start prints one)")
+    schema = f"shortwire_test_{secrets.token_hex(6)}"
+    url = sa.engine.make_url(base).set(drivername="postgresql+psycopg")
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.schema.CreateSchema(schema))
+        there = url.update_query_dict({"options": f"-csearch_path={schema}"})
+        yield {"SHORTWIRE_DATABASE_URL": there.render_as_string(hide_password=False)}
+        connection.execute(sa.schema.DropSchema(schema, cascade=True))
+    engine.dispose()
+
+
+async def test_a_key_dials_once_whoever_is_asked(tmp_path: Path, database: dict[str, str | None]) -> None:
+    async with office(tmp_path, changes=database) as desk:
         order = {"number": "+14155550123"}
         answers = await asyncio.gather(
             *(desk.api("POST", "/v1/calls", order, **{"Idempotency-Key": "the-same"}) for _ in range(8))
