@@ -12,7 +12,7 @@ from shortwire.switchboard.tickets import Tickets
 from shortwire.workers.choosing import LONGEST_HEAD, Asked, Chooser, Seat, read_request
 
 ANYBODY = Asked()
-CALL = new_call_id(1_700_000_000, 5)
+CALL = "call_1hf7yat005sm8hkefw7gjwh8nh"
 SID = b"CA" + b"1" * 32
 FORM = b"AccountSid=AC1&CallSid=" + SID + b"&From=%2B1415"
 
