@@ -157,13 +157,13 @@ class LeanAgentDialer:
         host, port, secure = where
         reached = await reach(host, port)
         try:
-            transport, idle = await aiofastnet.create_connection(
-                asyncio.get_running_loop(),
-                _Idle,
-                sock=reached.system,
-                ssl=self._tls if secure else None,
-                server_hostname=host if secure else None,
-            )
+            loop = asyncio.get_running_loop()
+            if secure:
+                transport, idle = await aiofastnet.create_connection(
+                    loop, _Idle, sock=reached.system, ssl=self._tls, server_hostname=host
+                )
+            else:  # without TLS the loop's own transport is the cheaper one, by about 1 us a message
+                transport, idle = await loop.create_connection(_Idle, sock=reached.system)
         except BaseException:
             reached.system.close()
             raise
