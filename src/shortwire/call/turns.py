@@ -85,7 +85,7 @@ class TurnTracker:
         Chunks with one `event_id` are one reply (seen live); without ids, pauses and transcripts tell.
         """
         reply = self._last
-        if reply is None or (event_id is None or event_id != reply.event_id) and self._is_new(reply, now_ns):
+        if reply is None or ((event_id is None or event_id != reply.event_id) and self._is_new(reply, now_ns)):
             reply = self._begin(now_ns)
         if event_id is not None:
             reply.event_id = event_id
