@@ -84,6 +84,14 @@ class Playout:
         """When the audio written will have been played, by our clock: the way to the carrier is not in it."""
         return self._plays_until_ns
 
+    def overdue_ms(self, now_ns: int) -> float:
+        """For how long the oldest outstanding mark should have been back, by our clock; at least: where there were
+        holes between, it is longer. 0: not at all."""
+        if not self._outstanding:
+            return 0.0
+        behind_ms = self.written_ms - self._outstanding[0][1]
+        return max(0.0, (now_ns - self._plays_until_ns) / _NS_PER_MS + behind_ms)
+
     def begins_run(self, now_ns: int) -> bool:
         """Whether audio written now would begin a run."""
         return now_ns - self._plays_until_ns > _RUN_GAP_NS

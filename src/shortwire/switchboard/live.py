@@ -27,6 +27,7 @@ from .ending import disposition_of, settled_by_carrier
 from .figures import Figures
 from .legs import AgentLeg, PhoneLeg
 from .line import AgentLine
+from .marks import MarkWatch
 from .openings import session_options
 from .taping import Taping
 
@@ -72,6 +73,7 @@ class LiveCall:
         self.agent = AgentLeg(self.session, context.clock, self)
         self.line = AgentLine(context, record.agent_id, self.api_time)
         self.figures = Figures(context.clock.now_ns())
+        self._marks = MarkWatch()
         taping = Taping(context, record, self.figures.created_ns, options) if context.write_tape else None
         self.analyst = Analyst(self.session.side, taping.write if taping else None)
         self._pumping = False
@@ -238,6 +240,8 @@ class LiveCall:
         if trips or turns:
             self._report(trips, turns)
         if self.session.cause is None:
+            if complaint := self._marks.complaint(self.session.downlink.playout, now_ns):
+                self.tell(EventKind.WARNING, text=complaint)
             self._deadlines(now_ns)
 
     def failed(self, what: str) -> None:
