@@ -145,9 +145,9 @@ async def test_tuned_sockets(tmp_path: Path, tuned: bool, lean: bool, monkeypatc
     made: list[Any] = []
     tuned_socket = lean_module.tuned_socket
 
-    def and_count(transport: Any) -> Any:
+    def and_count(transport: Any, write_limit: int) -> Any:
         made.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-        return tuned_socket(transport)
+        return tuned_socket(transport, write_limit)
 
     monkeypatch.setattr(lean_module, "tuned_socket", and_count)
     async with open_house(tmp_path, tune_sockets=tuned, disable_websocket_compression=lean) as house:

@@ -22,6 +22,8 @@ __all__ = ["Slowed", "slow"]
 STOPS_AFTER_S = 2.0
 _OF_ITSELF = (None, "party_hangup", "agent_ended")
 """Causes of a call that simply went on to the run's end."""
+ENDED_WITHIN_S = 20.0
+"""From the stop to the end of a call: what fills the buffers, 10 s (`shortwire.net.outbound`), and the winding up."""
 RECEIVE_BUFFER = 8192
 """Bytes of the stopped side's socket buffers: with the system's, a telephone call would take minutes to fill them."""
 
@@ -45,6 +47,8 @@ class Slowed:
         for ending in self.endings:
             if ending["cause"] in _OF_ITSELF:
                 found.append(f"call {ending['call']} was not ended for it: its audio waits in the system's buffers")
+            elif ending["after_s"] is None or ending["after_s"] > ENDED_WITHIN_S:
+                found.append(f"call {ending['call']} was ended for it, but not within {ENDED_WITHIN_S:g} s")
         return found
 
     @property

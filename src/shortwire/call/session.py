@@ -35,8 +35,10 @@ _MAX_MALFORMED = 20
 """Messages that follow no page, from one side within `_MALFORMED_NS`. A side that is merely newer than the
 pages sends such a message now and then, for as long as the call lasts; a broken one sends nothing else."""
 _MALFORMED_NS = 10 * NS_PER_S
-_PAUSED_NS = 3 * NS_PER_S
-"""How long the media socket may take no data."""
+_PAUSED_S = {Leg.PHONE: 3, Leg.AGENT: 8}
+"""How long a socket may take no data. The agent's is told after a second or two of audio, the phone's after a minute
+and more: 10 s at most in both cases, and no more than it takes to find a dead peer."""
+_TOOK_NOTHING = {Leg.PHONE: (HangupCause.OVERLOAD, "media"), Leg.AGENT: (HangupCause.AGENT_LOST, "agent's")}
 _GRACE_NS = 2 * NS_PER_S
 """How much later than by our clock the goodbye may have been heard: the network, both ways, and jitter."""
 
@@ -108,7 +110,7 @@ class CallSession:
         self._agent_error = ""
         self._goodbye_ns = 0
         """Last deadline of the goodbye; 0: none is being heard."""
-        self._paused_ns = 0
+        self._paused_ns: dict[Leg, int] = {}
         self.unheard_ms: float | None = None
         """A `clear` was written and not told yet."""
 
@@ -138,7 +140,7 @@ class CallSession:
     def phone_paused(self, paused: bool, now_ns: int) -> None:
         """The media socket takes no data (True), or does again."""
         self.downlink.paused = paused
-        self._paused_ns = (self._paused_ns or now_ns) if paused else 0
+        self._paused(Leg.PHONE, paused, now_ns)
 
     def phone_closed(self, code: int, reason: str, now_ns: int) -> None:
         """The media socket is gone. Without a `stop` before, only the carrier knows why."""
@@ -236,9 +238,10 @@ class CallSession:
         """The service sends text only (elevenlabs.md section 1)."""
         self._count_malformed(Leg.AGENT, "binary message from the agent", now_ns)
 
-    def agent_paused(self, paused: bool, _now_ns: int) -> None:
+    def agent_paused(self, paused: bool, now_ns: int) -> None:
         """The agent's socket takes no data (True), or does again."""
         self.uplink.pause(paused)
+        self._paused(Leg.AGENT, paused, now_ns)
 
     def agent_closed(self, code: int, reason: str, now_ns: int) -> None:
         """The conversation socket is gone; 1006 if without a close frame."""
@@ -373,8 +376,10 @@ class CallSession:
     def _overdue(self, now_ns: int) -> tuple[HangupCause, str] | None:
         """Whether somebody was waited for long enough."""
         limits = self._limits
-        if self._paused_ns and now_ns - self._paused_ns > _PAUSED_NS:
-            return HangupCause.OVERLOAD, "the media socket took no data for 3 s"
+        for leg, since_ns in self._paused_ns.items():
+            if now_ns - since_ns > _PAUSED_S[leg] * NS_PER_S:
+                cause, whose = _TOOK_NOTHING[leg]
+                return cause, f"the {whose} socket took no data for {_PAUSED_S[leg]} s"
         if self._started_ns:
             if now_ns - self.uplink.last_frame_ns > limits.frame_gap_s * NS_PER_S:
                 return HangupCause.MEDIA_LOST, f"no frame from the carrier for {limits.frame_gap_s:g} s"
@@ -383,6 +388,12 @@ class CallSession:
         elif self._phone_open_ns and now_ns - self._phone_open_ns > limits.stream_start_s * NS_PER_S:
             return HangupCause.MEDIA_PROTOCOL, f"no start message in {limits.stream_start_s:g} s"
         return None
+
+    def _paused(self, leg: Leg, paused: bool, now_ns: int) -> None:
+        if paused:
+            self._paused_ns.setdefault(leg, now_ns)
+        else:
+            self._paused_ns.pop(leg, None)
 
     def _to_agent(self, message: bytes, now_ns: int) -> None:
         if self._send_agent is not None:

@@ -179,7 +179,7 @@ class Front:
         if listener is None:
             await websocket.close(1008)  # before accept: the server answers 403
             return
-        await serve_phone(websocket, listener)
+        await serve_phone(websocket, listener, tuned=self._options.tuned)
 
     def _admitted(self, path: str, signature: str) -> SocketListener | None:
         try:

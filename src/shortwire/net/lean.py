@@ -17,6 +17,7 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from ..clock import SystemClock
 from ..ports import SocketListener
+from .outbound import bound_writes
 
 __all__ = ["CLOSE_WAIT_S", "LeanSocket", "tuned_socket"]
 
@@ -40,8 +41,8 @@ _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 log = structlog.get_logger(__name__)
 
 
-def tuned_socket(transport: asyncio.BaseTransport) -> socket.socket | None:
-    """Switch Nagle's algorithm off; the socket for quick acknowledgements, or None where the system has none.
+def tuned_socket(transport: asyncio.BaseTransport, write_limit: int) -> socket.socket | None:
+    """Switch Nagle's algorithm off and bound what waits; the socket for quick acknowledgements, or None without them.
 
     A peer that gathers small writes (Nagle) sends its next frame when we acknowledge the last one; Linux may
     delay that by 40 ms, two frames. tcp(7): TCP_QUICKACK is not permanent. The answer shares the transport's
@@ -50,11 +51,14 @@ def tuned_socket(transport: asyncio.BaseTransport) -> socket.socket | None:
     system = transport.get_extra_info("socket")
     if system is None or system.family not in (socket.AF_INET, socket.AF_INET6):
         return None
-    system.setsockopt(_TCP, socket.TCP_NODELAY, 1)
-    if _QUICKACK is None:
-        return None
     # One of our own: what uvloop hands out makes a new socket for each option, which costs three system calls.
-    return socket.socket(system.family, socket.SOCK_STREAM, _TCP, fileno=system.fileno())
+    own = socket.socket(system.family, socket.SOCK_STREAM, _TCP, fileno=system.fileno())
+    own.setsockopt(_TCP, socket.TCP_NODELAY, 1)
+    bound_writes(own, write_limit)
+    if _QUICKACK is None:
+        own.detach()
+        return None
+    return own
 
 
 def _nowhere(_message: bytes) -> None:
@@ -91,7 +95,7 @@ class LeanSocket(WSListener):
         self._transport = transport
         transport.underlying_transport.set_write_buffer_limits(high=self._write_limit)
         if self._tuned:
-            self._socket = tuned_socket(transport.underlying_transport)
+            self._socket = tuned_socket(transport.underlying_transport, self._write_limit)
         self.send = partial(transport.send, _TEXT_CODE)
         self._listener.opened(self)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -25,6 +26,7 @@ from ..call.setup import ConnectionInstants
 from ..clock import SystemClock
 from ..ports import SocketListener, WarmConnection
 from .agent_host import AgentSocketOptions, refusal_of_status, tell_connected, unreachable
+from .outbound import UNSENT, bound_writes
 from .reach import Reached, reach
 
 __all__ = ["StampedProtocol", "StockAgentDialer", "StockSocket", "serve_phone"]
@@ -179,8 +181,8 @@ async def _handle(listener: SocketListener, data: str | bytes | None, read_ns: i
     finally:
         _written.collecting = False
         sockets, _written.sockets = _written.sockets, []
-    for socket in sockets:
-        await socket.drain_soon()
+    for written in sockets:
+        await written.drain_soon()
     if relayed:
         listener.relayed(read_ns, _now_ns())
 
@@ -296,15 +298,17 @@ class StockAgentDialer:
         except (OSError, TimeoutError, WebSocketException) as error:
             raise unreachable(url, error) from None
         assert isinstance(connection, _StampedConnection)
-        socket = StockSocket(listener, connection.send, connection.close, connection.transport.abort, waits_first=False)
-        listener.opened(socket)
-        task = asyncio.create_task(self._receive(connection, socket, listener))
+        if options.tuned:
+            _bound(connection.transport, UNSENT[0])
+        made = StockSocket(listener, connection.send, connection.close, connection.transport.abort, waits_first=False)
+        listener.opened(made)
+        task = asyncio.create_task(self._receive(connection, made, listener))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return False
 
     @staticmethod
-    async def _receive(connection: _StampedConnection, socket: StockSocket, listener: SocketListener) -> None:
+    async def _receive(connection: _StampedConnection, made: StockSocket, listener: SocketListener) -> None:
         try:
             async for data in connection:
                 await _handle(listener, data, connection.read_ns)
@@ -317,15 +321,24 @@ class StockAgentDialer:
         sent = connection.protocol.close_sent
         if code in (None, 1006) and sent is not None:
             code, reason = sent.code, sent.reason  # the library ended it: a message it would not take
-        socket.ended(code if code is not None else 1006, reason)
+        made.ended(code if code is not None else 1006, reason)
 
 
-async def serve_phone(websocket: WebSocket, listener: SocketListener) -> None:
-    """Accept an admitted media stream and feed it to its listener until it ends."""
+def _bound(transport: asyncio.BaseTransport, write_limit: int) -> None:
+    """`bound_writes`, for connections over TCP."""
+    system = transport.get_extra_info("socket")
+    if system is not None and system.family in (socket.AF_INET, socket.AF_INET6):
+        bound_writes(system, write_limit)
+
+
+async def serve_phone(websocket: WebSocket, listener: SocketListener, *, tuned: bool) -> None:
+    """Accept an admitted media stream and feed it to its listener until it ends. `tuned`: TUNE_SOCKETS."""
     await websocket.accept()
     protocol: StampedProtocol = websocket.scope[_PROTOCOL]
-    socket = StockSocket(listener, websocket.send_text, websocket.close, protocol.transport.abort, waits_first=True)
-    listener.opened(socket)
+    if tuned:
+        _bound(protocol.transport, UNSENT[1])
+    made = StockSocket(listener, websocket.send_text, websocket.close, protocol.transport.abort, waits_first=True)
+    listener.opened(made)
     code, reason = 1006, ""
     try:
         while True:
@@ -341,4 +354,4 @@ async def serve_phone(websocket: WebSocket, listener: SocketListener) -> None:
         with contextlib.suppress(*_GONE):
             await websocket.close(1011, "internal error")
     finally:
-        socket.ended(code, reason)
+        made.ended(code, reason)

@@ -215,6 +215,22 @@ def test_a_phone_that_takes_no_data_for_too_long() -> None:
     assert rig.ended == (C.OVERLOAD, True)
 
 
+def test_an_agent_that_takes_no_data_for_too_long() -> None:
+    """It may go on talking all the while."""
+    rig = Rig().joined()
+    for _ in range(5):
+        rig.session.agent_paused(True, rig.after(1))
+        rig.run(7_900)
+        rig.session.agent_paused(False, rig.after(1))
+    assert rig.session.cause is None
+    dropped = rig.session.uplink.paused_dropped
+    assert dropped > 5 * 150
+    rig.session.agent_paused(True, rig.after(1))
+    rig.run(8_100)
+    assert rig.ended == (C.AGENT_LOST, True)
+    assert rig.session.uplink.paused_dropped > dropped
+
+
 def test_nothing_times_out_before_there_is_a_stream() -> None:
     rig = Rig()
     rig.run(600_000, frames=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -104,8 +105,17 @@ class Raw:
         self.reader, self.writer = reader, writer
 
     @classmethod
-    async def open(cls, port: int, path: str = "/a", signature: str = "good", behind: bytes = b"") -> Raw:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async def open(
+        cls,
+        port: int,
+        path: str = "/a",
+        signature: str = "good",
+        behind: bytes = b"",
+        system: socket.socket | None = None,
+    ) -> Raw:
+        """`system`: a socket that is connected already."""
+        way = asyncio.open_connection("127.0.0.1", port) if system is None else asyncio.open_connection(sock=system)
+        reader, writer = await way
         writer.write(
             f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
