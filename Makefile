@@ -37,13 +37,9 @@ lock:
 clean:
 	rm -rf $(VENV) demo-out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
+# PYTHON=python3.12 chooses; else one that was built for speed, if there is one.
 $(VENV)/bin/python:
-	@for python in python3.13 python3.12 python3.11 python3; do \
-	  if $$python -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-	    exec $$python -m venv $(VENV); \
-	  fi; \
-	done; \
-	echo "Shortwire needs Python 3.11 or newer with its venv module (Debian: apt install python3-venv)" >&2; exit 1
+	@python=$$(PYTHON='$(PYTHON)' scripts/choose_python.sh) && exec "$$python" -m venv $(VENV)
 
 # Exactly the versions and files that were tried: everything is pinned with its hash.
 $(VENV)/.installed: requirements.txt pyproject.toml | $(VENV)/bin/python

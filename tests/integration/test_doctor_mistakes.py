@@ -169,6 +169,8 @@ simple("machine.versions", "missing", "pip install 'picows", "a library is missi
 simple("machine.versions", "too_old", "pip install 'twilio", "a library is too old", versions("twilio", "8.1"))
 simple("machine.versions", "too_old", "pip install 'websockets", "a library is too new", versions("websockets", "99.0"))
 simple("machine.extras", "slow_loop", "pip install uvloop", "no fast event loop", versions("uvloop", None))
+simple("machine.python", "slow_build", "make clean", "a slow Python",
+       lambda clinic: clinic.bench.update(optimised=lambda: False))  # fmt: skip
 
 
 @mistake("machine.extras", "missing", "shortwire[tunnel]")

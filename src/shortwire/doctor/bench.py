@@ -20,6 +20,7 @@ import aiohttp
 
 from ..clock import Clock, SystemClock
 from ..errors import BridgeError, ConfigError
+from ..interpreter import optimised
 from ..net.elevenlabs_account import ElevenLabsAccount
 from ..net.probes import resolve
 from ..net.twilio_account import AccountFacts, NumberFacts, TwilioAccount
@@ -93,6 +94,8 @@ class Bench:
     """A name and a port to addresses; raises `OSError` or `TimeoutError`."""
     version_of: Callable[[str], str | None] | None = None
     """A package to its installed version; None: ask the interpreter."""
+    optimised: Callable[[], bool] = optimised
+    """How this Python was built."""
     vendor_file: Path = Path("/sys/class/dmi/id/sys_vendor")
     """Where Linux names the maker of this (virtual) machine."""
     metadata_url: str = "http://169.254.169.254"

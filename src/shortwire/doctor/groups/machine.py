@@ -92,6 +92,27 @@ def _version(bench: Bench, package: str) -> str | None:
 
 
 @check(
+    "machine.python",
+    "Python was built for speed",
+    "Reads how this Python was built.",
+    warn(
+        "slow_build",
+        "this Python was built without optimisation",
+        "every frame costs 20 to 40 % more, and so fewer calls fit on a core",
+        "take the Python of the system's packages: apt install python3 python3-venv, then make clean (make finds it); "
+        "pyenv: PYTHON_CONFIGURE_OPTS='--enable-optimizations --with-lto' pyenv install --force {version}",
+    ),
+    needs_settings=False,
+)
+async def python_build(bench: Bench, tell: Tell) -> None:
+    version = sys.version.split()[0]
+    if bench.optimised():
+        tell.ok(f"Python {version}, an optimised build")
+    else:
+        tell.problem("slow_build", f"Python {version} was built without --enable-optimizations", version=version)
+
+
+@check(
     "machine.extras",
     "What is switched on is installed",
     "Looks for the package behind the tunnel, the PostgreSQL store and the event loop.",
