@@ -1,12 +1,15 @@
 """Instructions per relayed message: the media path's cost, counted by callgrind, whatever the machine is doing.
 
-    python benchmarks/instructions.py                count, print, compare with the committed figures
-    python benchmarks/instructions.py --write        commit new figures to benchmarks/instructions.json
+    python benchmarks/instructions.py            compare with the figures in benchmarks/instructions.json
+    python benchmarks/instructions.py --write    count, and keep the counts as the new figures
+    python benchmarks/instructions.py --count    count and print, whatever the figures are
 
 Counted is everything between a frame's bytes and the other socket's bytes: picows' parser, our leg, the session,
 the cut, the side log, and picows' frame for the other side, over a transport that swallows them. Not counted:
 the kernel, the event loop, and the analyst, who works beside the path (its own row). Two runs of different
-length are subtracted, so start-up and imports do not enter. Exit status 1: more than 10 % over the figures.
+length are subtracted, so start-up and imports do not enter. Counts differ between Python releases and between
+builds of one, so each has figures of its own ("3.11", "3.11 optimised"); where there are none, nothing is counted.
+Exit status 1: more than 10 % over the figures.
 """
 
 from __future__ import annotations
@@ -21,8 +24,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from shortwire.interpreter import flavour
+
 HERE = Path(__file__).resolve().parent
 FIGURES = HERE / "instructions.json"
+LOAD = HERE / "instructions_load.py"
 SHORT, LONG = 200, 1200
 MAY_RISE = 1.10
 ROWS = ("uplink", "downlink", "analyst")
@@ -34,7 +40,7 @@ def count(row: str, messages: int) -> int:
         done = subprocess.run(
             [
                 "valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out",
-                sys.executable, str(HERE / "instructions_load.py"), row, str(messages),
+                sys.executable, str(LOAD), row, str(messages),
             ],
             capture_output=True, text=True, check=False,
             # A fixed hash seed: the layout of dictionaries is part of the count.
@@ -48,32 +54,43 @@ def count(row: str, messages: int) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="keep the figures as the new ones")
-    write = parser.parse_args().write
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--write", action="store_true", help="keep the counts as the new figures")
+    ways.add_argument("--count", action="store_true", help="only count and print")
+    chosen = parser.parse_args()
     if shutil.which("valgrind") is None:
         print("valgrind is not here (Debian: apt install valgrind): nothing counted", file=sys.stderr)
         return 2
-    # Once without counting: whatever has to be compiled is compiled now.
-    subprocess.run([sys.executable, str(HERE / "instructions_load.py"), ROWS[0], "1"], check=True)
-    # Counts differ between Python releases, so each has figures of its own.
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
     committed = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
-    known, counted, worse = committed.get(version, {}), {}, []
-    for row in ROWS:
-        counted[row] = round((count(row, LONG) - count(row, SHORT)) / (LONG - SHORT))
-        before = known.get(row)
-        against = (
-            f"  ({counted[row] / before - 1:+.1%} against {before})" if before else "  (no figure to compare with)"
+    build = flavour()
+    known = committed.get(build, {})
+    if not (known or chosen.write or chosen.count):
+        print(
+            f"instructions: skipped, no figures for Python {build} (--write makes them; there are: {list(committed)})"
         )
-        print(f"{row:<9} {counted[row]:>7} instructions a message{against}", flush=True)
-        if before and counted[row] > before * MAY_RISE:
-            worse.append(row)
-    if write:
-        FIGURES.write_text(json.dumps({**committed, version: counted}, indent=2, sort_keys=True) + "\n")
-    if worse and not write:
+        return 0
+    print(f"instructions a message, Python {build}", flush=True)
+    counted = count_all(known)
+    if chosen.write:
+        FIGURES.write_text(json.dumps({**committed, build: counted}, indent=2, sort_keys=True) + "\n")
+    worse = [row for row, found in counted.items() if found > known.get(row, found) * MAY_RISE]
+    if worse and not (chosen.write or chosen.count):
         print(f"more than {MAY_RISE - 1:.0%} dearer: {', '.join(worse)}; if it is worth it, say so with --write")
         return 1
     return 0
+
+
+def count_all(known: dict[str, int]) -> dict[str, int]:
+    """Every row, printed beside what is known of it."""
+    # Once without counting: whatever has to be compiled is compiled now.
+    subprocess.run([sys.executable, str(LOAD), ROWS[0], "1"], check=True)
+    counted = {}
+    for row in ROWS:
+        counted[row] = round((count(row, LONG) - count(row, SHORT)) / (LONG - SHORT))
+        before = known.get(row)
+        against = f"{counted[row] / before - 1:+.1%} against {before}" if before else "no figure to compare with"
+        print(f"{row:<9} {counted[row]:>7}  ({against})", flush=True)
+    return counted
 
 
 if __name__ == "__main__":
