@@ -19,7 +19,11 @@ import typer
 __all__ = ["run_on_fast_loop", "serve"]
 
 Toggle = bool | None
-_GROUP = "unset: the profile's side; see docs/reference/settings.md"
+
+
+def _toggle(name: str, does: str) -> Any:
+    """An optimization: unset it has the profile's side; `does` also says where it has no effect."""
+    return typer.Option(f"--{name}/--no-{name}", help=does)
 
 
 def serve(
@@ -47,22 +51,42 @@ def serve(
     tape: Annotated[Toggle, typer.Option("--tape/--no-tape", help="Write a tape of each call.")] = None,
     prewarm: Annotated[
         Literal["off", "signed-url", "tls", "conversation"] | None,
-        typer.Option(help="What is made while it rings."),
+        typer.Option(help="What is made while it rings. On stock sockets tls is no more than signed-url."),
     ] = None,
     disable_websocket_compression: Annotated[
-        Toggle, typer.Option("--disable-websocket-compression/--no-disable-websocket-compression", help=_GROUP)
+        Toggle,
+        _toggle(
+            "disable-websocket-compression",
+            "No deflate, and lean sockets; off: stock ones. The phone's wire is the same.",
+        ),
     ] = None,
-    increase_max_payload: Annotated[Toggle, typer.Option("--increase-max-payload/--no-increase-max-payload")] = None,
+    increase_max_payload: Annotated[
+        Toggle, _toggle("increase-max-payload", "Longer messages of the agent. No effect on usual ones, or on speed.")
+    ] = None,
     optimize_audio_parsing: Annotated[
-        Toggle, typer.Option("--optimize-audio-parsing/--no-optimize-audio-parsing")
+        Toggle, _toggle("optimize-audio-parsing", "Splice audio. Saves only the JSON where the agent speaks no mu-law.")
     ] = None,
-    latency_logging: Annotated[Toggle, typer.Option("--latency-logging/--no-latency-logging")] = None,
-    low_latency_mode: Annotated[Toggle, typer.Option("--low-latency-mode/--no-low-latency-mode")] = None,
-    inline_twiml: Annotated[Toggle, typer.Option("--inline-twiml/--no-inline-twiml")] = None,
-    tune_sockets: Annotated[Toggle, typer.Option("--tune-sockets/--no-tune-sockets")] = None,
+    latency_logging: Annotated[
+        Toggle, _toggle("latency-logging", "The [LATENCY] lines. No effect on what is measured.")
+    ] = None,
+    low_latency_mode: Annotated[
+        Toggle, _toggle("low-latency-mode", "Faster models, per call. No effect where the agent permits no override.")
+    ] = None,
+    inline_twiml: Annotated[
+        Toggle, _toggle("inline-twiml", "TwiML goes with the dial. No effect on inbound calls.")
+    ] = None,
+    tune_sockets: Annotated[
+        Toggle,
+        _toggle(
+            "tune-sockets", "No Nagle, quick acks, deadlines, bounds. No effect of the first two on stock sockets."
+        ),
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
-    """Run the server: HTTP and media on one port."""
+    """Run the server: HTTP and media on one port.
+
+    Optimizations that are not given have the profile's side (docs/reference/settings.md).
+    """
     overrides = dict(locals())
     env_file = overrides.pop("env_file")
     number: dict[str, Any] = {name: True for name in ("configure_number", "restore_number") if overrides.pop(name)}

@@ -136,17 +136,29 @@ class Settings(BaseSettings):
     increase_max_payload: bool | None = _set(
         "toggles",
         None,
-        "On: agent messages up to 16 MiB, carrier messages up to 64 KiB (there the stricter side). Off: 1 MiB on both.",
+        "On: agent messages up to 16 MiB, carrier messages up to 64 KiB (there the stricter side). Off: 1 MiB on both. "
+        "No effect on messages of the usual size, and none on how fast they are relayed.",
         "true",
     )
     optimize_audio_parsing: bool | None = _set(
-        "toggles", None, "On: audio is spliced from one message to the other. Off: JSON and base64, both ways.", "true"
+        "toggles",
+        None,
+        "On: audio is spliced from one message to the other. Off: JSON and base64, both ways. With an agent that does "
+        "not speak mu-law only the JSON differs: its audio is decoded and converted either way.",
+        "true",
     )
     latency_logging: bool | None = _set(
-        "toggles", None, "On: the [LATENCY] lines and the summary. Off: quiet; measured all the same.", "true"
+        "toggles",
+        None,
+        "On: the [LATENCY] lines and the summary. Off: quiet. No effect on what is measured and stored.",
+        "true",
     )
     low_latency_mode: bool | None = _set(
-        "toggles", None, "On: the per-call overrides that the agent permits and that shorten a turn.", "true"
+        "toggles",
+        None,
+        "On: the per-call overrides that the agent permits and that shorten a turn. No effect on an agent that "
+        "permits none of them, or is fast already; the server says at start what it sends.",
+        "true",
     )
     prewarm: Prewarm | None = _set(
         "toggles",
@@ -156,7 +168,11 @@ class Settings(BaseSettings):
         "tls",
     )
     inline_twiml: bool | None = _set(
-        "toggles", None, "On: TwiML travels with the call creation. Off: fetched by webhook after pick-up.", "true"
+        "toggles",
+        None,
+        "On: TwiML travels with the call creation. Off: fetched by webhook after pick-up. No effect on inbound calls: "
+        "their webhook is the first that is heard of them.",
+        "true",
     )
     tune_sockets: bool | None = _set(
         "toggles",

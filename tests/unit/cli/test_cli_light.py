@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -205,6 +206,22 @@ def test_a_mistake_of_ours_is_one_sentence_without_a_traceback(
     assert caught.value.code == 1
     error = capsys.readouterr().err
     assert "ZeroDivisionError: inside" in error and "LOG_LEVEL=debug" in error and "Traceback" not in error
+
+
+def test_the_help_says_where_a_toggle_has_no_effect() -> None:
+    from typer.main import get_command
+
+    from shortwire.call.options import Toggles
+
+    serve = get_command(app).get_command(None, "serve")  # type: ignore[attr-defined]
+    help_of = {option.name: option.help or "" for option in serve.params}
+    assert set(Toggles.__dataclass_fields__) <= set(help_of)
+    silent = [
+        name
+        for name in Toggles.__dataclass_fields__
+        if not re.search(r"No effect|no more than|Saves only|is the same", help_of[name])
+    ]
+    assert silent == []
 
 
 def test_a_reader_who_leaves_is_no_error() -> None:
