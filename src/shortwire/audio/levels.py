@@ -12,7 +12,7 @@ from zlib import adler32
 
 from .mulaw import LINEAR
 
-__all__ = ["FLOOR_DB", "STEPS_PER_DB", "level", "level_db", "level_of_db", "peak_db"]
+__all__ = ["FLOOR_DB", "STEPS", "STEPS_PER_DB", "level", "level_db", "level_of_db", "peak_db"]
 
 FLOOR_DB = -66.0
 """Level of digital silence: quieter samples (two steps of the codec) count as this."""
@@ -27,8 +27,9 @@ def _steps(sample: int) -> int:
     return max(0, round((decibel - FLOOR_DB) * STEPS_PER_DB))
 
 
-_STEPS = bytes(_steps(sample) for sample in LINEAR)
-_SUMMED = 65_520 // max(_STEPS)
+STEPS = bytes(_steps(sample) for sample in LINEAR)
+"""The level of each code of mu-law, in half decibels above `FLOOR_DB`."""
+_SUMMED = 65_520 // max(STEPS)
 """Bytes whose sum of steps Adler-32 does not wrap around (its modulus is 65521)."""
 
 
@@ -37,8 +38,8 @@ def level(ulaw: bytes) -> float:
     size = len(ulaw)
     if 0 < size <= _SUMMED:
         # RFC 1950 section 9: the low half of Adler-32 is one more than the sum of the bytes, and C adds them up.
-        return ((adler32(ulaw.translate(_STEPS)) & 0xFFFF) - 1) / size
-    return sum(ulaw.translate(_STEPS)) / size if size else 0.0
+        return ((adler32(ulaw.translate(STEPS)) & 0xFFFF) - 1) / size
+    return sum(ulaw.translate(STEPS)) / size if size else 0.0
 
 
 def level_db(ulaw: bytes) -> float:
@@ -53,4 +54,4 @@ def level_of_db(decibel: float) -> float:
 
 def peak_db(ulaw: bytes) -> float:
     """Loudest sample, dB relative to full scale, not under `FLOOR_DB`."""
-    return max(ulaw.translate(_STEPS), default=0) / STEPS_PER_DB + FLOOR_DB
+    return max(ulaw.translate(STEPS), default=0) / STEPS_PER_DB + FLOOR_DB

@@ -19,14 +19,14 @@ from .levels import FLOOR_DB, STEPS_PER_DB, level, level_of_db
 from .mulaw import LINEAR
 from .voice_activity import VoiceActivity
 
-__all__ = ["Echo", "HeardFrame", "QualityMeter", "find_echo", "quality_of", "verdict"]
+__all__ = ["LOUDEST", "Echo", "HeardFrame", "QualityMeter", "clipped", "find_echo", "quality_of", "verdict"]
 
 LATE_MS = 60.0
 """A frame so much later than the least delayed one of its second is late: a listener's buffer would be empty."""
 _BLOCK = 50
 """Frames of a second: the least delayed one says where all of them belong."""
 _BROKEN_NS = 500 * NS_PER_MS
-_LOUDEST = tuple(code for code, sample in enumerate(LINEAR) if abs(sample) >= 32124)
+LOUDEST = tuple(code for code, sample in enumerate(LINEAR) if abs(sample) >= 32124)
 """The loudest codes of mu-law, one of each sign."""
 _NOISE_STEP = level_of_db(-50.0)
 _UNDERRUN_MS = 10.0
@@ -36,6 +36,12 @@ _UNDERRUN_MS = 10.0
 _PER_STEP = 5
 """Levels are counted in tenths of a dB: a call of any length takes the same room."""
 _NOISE_FRAMES = 500
+_NOISE_PER_STEP = 2
+
+
+def clipped(ulaw: bytes) -> int:
+    """How many samples are as loud as mu-law can say."""
+    return sum(ulaw.count(code) for code in LOUDEST)
 
 
 class _Loudness:
@@ -43,14 +49,8 @@ class _Loudness:
 
     def __init__(self) -> None:
         self._speech: Counter[int] = Counter()
-        self._samples = 0
-        self._clipped = 0
-
-    def add(self, ulaw: bytes) -> None:
-        """Audio of any length, for the share of clipped samples."""
-        self._samples += len(ulaw)
-        for code in _LOUDEST:
-            self._clipped += ulaw.count(code)
+        self.samples = 0
+        self.clipped = 0
 
     def speech(self, loudness: float) -> None:
         """The level of a frame that holds speech, as `levels.level` reads it."""
@@ -59,7 +59,7 @@ class _Loudness:
     def as_dict(self) -> dict[str, float | None]:
         return {
             "speech_db": self._median_db(),
-            "clipped_percent": round(100 * self._clipped / self._samples, 3) if self._samples else None,
+            "clipped_percent": round(100 * self.clipped / self.samples, 3) if self.samples else None,
         }
 
     def _median_db(self) -> float | None:
@@ -71,8 +71,8 @@ class _Loudness:
         return None
 
 
-HeardFrame = tuple[int, int, float, bool]
-"""A caller frame: read at (ns), bytes of mu-law, its level (`levels.level`), whether it holds speech."""
+HeardFrame = tuple[int, int, float]
+"""A caller frame: read at (ns), bytes of mu-law, its level (`levels.level`)."""
 
 
 class QualityMeter:
@@ -89,23 +89,26 @@ class QualityMeter:
         self._late_most_ms = 0.0
         self._missing = 0
         self._party, self._agent = _Loudness(), _Loudness()
-        self._noise: deque[float] = deque(maxlen=_NOISE_FRAMES)
+        self._noise: deque[int] = deque(maxlen=_NOISE_FRAMES)
+        """In quarters of a dB: small numbers are one object each in the whole process, and a call has 500."""
         self._event_id: int | None = None
         self._plays_until_ns = 0
         self._underruns = 0
         self._underrun_ms = 0.0
 
-    def uplink_frames(self, frames: Sequence[HeardFrame], ulaw: bytes) -> None:
-        """Caller frames read, in order of time, and their audio in one piece."""
+    def uplink_frames(self, frames: Sequence[HeardFrame], voiced: Sequence[bool], clipped_samples: int) -> None:
+        """Caller frames read, in order of time, which of them hold speech, and how many samples are clipped."""
         party = self._party
-        party.add(ulaw)
+        party.clipped += clipped_samples
+        noise = self._noise.append
         last_ns, jitter_ms, sent_ns = self._last_ns, self._jitter_ms, self._sent_ns
-        for now_ns, size, loudness, voiced in frames:
+        for (now_ns, size, loudness), speech in zip(frames, voiced, strict=True):
+            party.samples += size
             length_ns = size * NS_PER_MS // BYTES_PER_MS
-            if voiced:
+            if speech:
                 party.speech(loudness)
             else:
-                self._noise.append(loudness)
+                noise(round(loudness * _NOISE_PER_STEP))
             if self.frames:
                 since_ns = now_ns - last_ns
                 jitter_ms += (abs(since_ns - length_ns) / NS_PER_MS - jitter_ms) / 16
@@ -121,18 +124,22 @@ class QualityMeter:
 
     def downlink_audio(self, now_ns: int, ms: float, event_id: int, ulaw: bytes = b"") -> None:
         """Agent audio written to the phone; `ulaw` where its level is wanted (live, nobody has the time)."""
-        for at in range(0, len(ulaw), FRAME_BYTES):
-            loudness = level(ulaw[at : at + FRAME_BYTES])
-            if loudness > _NOISE_STEP:
-                self._agent.speech(loudness)
         if ulaw:
-            self._agent.add(ulaw)
+            self._agent_level(ulaw)
         pause_ms = (now_ns - self._plays_until_ns) / NS_PER_MS
         if event_id == self._event_id and self._plays_until_ns and pause_ms > _UNDERRUN_MS:
             self._underruns += 1
             self._underrun_ms += pause_ms
         self._event_id = event_id
         self._plays_until_ns = max(now_ns, self._plays_until_ns) + int(ms * NS_PER_MS)
+
+    def _agent_level(self, ulaw: bytes) -> None:
+        for at in range(0, len(ulaw), FRAME_BYTES):
+            loudness = level(ulaw[at : at + FRAME_BYTES])
+            if loudness > _NOISE_STEP:
+                self._agent.speech(loudness)
+        self._agent.samples += len(ulaw)
+        self._agent.clipped += clipped(ulaw)
 
     def cleared(self) -> None:
         """The phone's buffer was emptied: what comes next is no continuation."""
@@ -149,7 +156,9 @@ class QualityMeter:
                 "late_frames": self._late,
                 "latest_ms": round(self._late_most_ms, 1),
                 "missing_frames": self._missing,
-                "noise_db": round(noise[len(noise) // 2] / STEPS_PER_DB + FLOOR_DB, 1) if noise else None,
+                "noise_db": round(noise[len(noise) // 2] / _NOISE_PER_STEP / STEPS_PER_DB + FLOOR_DB, 1)
+                if noise
+                else None,
                 **self._party.as_dict(),
             },
             "downlink": {
@@ -186,7 +195,7 @@ def quality_of(records: Sequence[Record]) -> dict[str, Any]:
         match record.kind:
             case Kind.UPLINK_AUDIO | Kind.UPLINK_KEPT if ulaw := _ulaw(record):
                 loudness = level(ulaw)
-                meter.uplink_frames([(record.at_ns, len(ulaw), loudness, ears.voiced_at((loudness,))[0])], ulaw)
+                meter.uplink_frames([(record.at_ns, len(ulaw), loudness)], ears.voiced_at((loudness,)), clipped(ulaw))
             case Kind.AGENT_AUDIO:
                 event_id = int(record.value["event_id"])
             case Kind.DOWNLINK_AUDIO if ulaw := _ulaw(record):

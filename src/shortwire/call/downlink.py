@@ -18,6 +18,7 @@ from ..wire.elevenlabs import audio_plain
 from ..wire.splice import BASE64, cut_agent_audio
 from ..wire.twilio import MEDIA_TAIL, clear_message, mark_message, media_head
 from .playout import Confirmed, Playout
+from .shortcut import DownlinkShortcut
 from .side import AGENT_AUDIO, DOWNLINK, HEARD, RELAYED, TO_PHONE, WRITTEN, SideLog
 from .uplink import AudioConverter, Send
 
@@ -26,6 +27,7 @@ __all__ = ["FIRST_MS", "MARK_EVERY_MS", "Downlink"]
 FIRST_MS = 60
 """480 bytes, 640 base64 characters: the shortest piece that is whole in base64 and in 20 ms frames."""
 MARK_EVERY_MS = 500.0
+_MARK_DUE = 2
 _TAIL_NS = 100 * NS_PER_MS
 """Silence of the agent after which the end of what was written gets a mark of its own."""
 _CONVERT_STEP_BYTES = 9_600
@@ -48,6 +50,7 @@ class Downlink:
         "_held_limit_ms",
         "_last_write_ns",
         "_marks",
+        "_paused",
         "_plain",
         "_send",
         "_side",
@@ -59,10 +62,10 @@ class Downlink:
         "held_dropped_ms",
         "held_ms",
         "overflow",
-        "paused",
         "paused_dropped_ms",
         "playout",
         "run_fresh",
+        "shortcut",
         "slow",
         "stale",
         "unusable",
@@ -90,8 +93,9 @@ class Downlink:
         self._last_write_ns = 0
         self.held_ms = 0.0
         self.held_dropped_ms = 0.0
-        self.paused = False
-        """The phone's socket does not take data: audio is dropped meanwhile."""
+        self._paused = False
+        self.shortcut: DownlinkShortcut | None = None
+        """Set before the first message, if at all."""
         self.paused_dropped_ms = 0.0
         self.chunks = 0
         """Audio messages read from the agent."""
@@ -109,6 +113,8 @@ class Downlink:
         self._head = media_head(stream_sid)
         self._stream_sid = stream_sid
         self._send = send
+        if self.shortcut is not None and not self._plain:
+            self.shortcut.begin(self._head, MEDIA_TAIL, self.continues, self.mark_here)
         self._choose()
         held, self._held = self._held, []
         self.held_ms = 0.0
@@ -120,36 +126,66 @@ class Downlink:
         self._convert = converter
         self._choose()
 
+    @property
+    def paused(self) -> bool:
+        """The phone's socket does not take data: audio is dropped meanwhile."""
+        return self._paused
+
+    @paused.setter
+    def paused(self, paused: bool) -> None:
+        self._paused = paused
+        self._choose()
+
     def _choose(self) -> None:
-        self._straight = self._send if self._convert is None and not self._plain else None
+        straight = self._convert is None and not self._plain and not self._paused
+        self._straight = self._send if straight else None
+        if self.shortcut is not None:
+            self.shortcut.aim(self._straight)
 
     def stop(self) -> None:
         """The phone is gone, or the call is over: nothing is written or kept any more."""
         self._stopped = True
         self._send = self._straight = None
+        if self.shortcut is not None:
+            self.shortcut.end()
         self._held.clear()
         self._backlog.clear()
 
     def message(self, data: bytes, now_ns: int) -> bool | None:
         """The media path. True: written to the phone; False: audio, held or dropped; None: not recognised."""
-        cut = self._cut(data)
+        # Through a name of its own: a call straight from a slot is one that the interpreter does not specialise.
+        cut_out = self._cut
+        cut = cut_out(data)
         if cut is None:
             return None
         payload, event_id = cut
         send = self._straight
-        if send is None or self.paused or event_id < self._stale_below or not payload:
+        if send is None or event_id < self._stale_below or not payload:
             return self._audio(payload, event_id, now_ns)
         ms = payload_ms(payload)
-        playout = self.playout
-        if not playout.extends(now_ns, ms):
+        books = self.continues(now_ns, ms)
+        if not books:
             return self._audio(payload, event_id, now_ns)
         send(self._head + payload + MEDIA_TAIL)
-        self.chunks += 1
         self._side.append((now_ns, RELAYED, (event_id, payload, ms)))
-        self._last_write_ns = now_ns
-        if playout.written_ms - playout.last_mark_ms >= MARK_EVERY_MS:
+        if books == _MARK_DUE:
             self._mark(send, now_ns)
         return True
+
+    def continues(self, now_ns: int, ms: float) -> int:
+        """The books of straight audio that is about to be written: 0 if it begins a run, which is another matter and
+        nothing is noted; else 1, or 2 where a mark is due behind it."""
+        playout = self.playout
+        if not playout.extends(now_ns, ms):
+            return 0
+        self.chunks += 1
+        self._last_write_ns = now_ns
+        return _MARK_DUE if playout.written_ms - playout.last_mark_ms >= MARK_EVERY_MS else 1
+
+    def mark_here(self, now_ns: int) -> None:
+        """A mark behind what was written."""
+        if self._send is not None:
+            self._mark(self._send, now_ns)
 
     def slow_audio(self, payload_text: str, event_id: int, now_ns: int) -> bool:
         """An audio message that the cut did not recognise and the typed parse did."""
@@ -182,7 +218,7 @@ class Downlink:
         """Mu-law for the phone."""
         send = self._send
         ms = payload_ms(payload)
-        if send is None or self.paused:
+        if send is None or self._paused:
             self.paused_dropped_ms += ms
             return False
         playout = self.playout
@@ -241,6 +277,8 @@ class Downlink:
             send(message)
             self._side.append((now_ns, TO_PHONE, message))
         self._stale_below = max(self._stale_below, event_id)
+        if self.shortcut is not None:
+            self.shortcut.stale_below = self._stale_below
         self._backlog.clear()
         if self._convert is not None:
             self._convert.reset()  # what comes next is another sentence: half a sample of this one would be noise

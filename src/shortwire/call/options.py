@@ -103,4 +103,6 @@ class BridgeOptions:
     limits: Limits = field(default_factory=Limits)
     tape_dir: str | None = None
     """Where tapes are written; None: no tapes."""
+    native: bool = True
+    """Take the compiled way for straight audio, where it is built."""
     node: str = ""

@@ -198,8 +198,7 @@ class CallSession:
             return
         self._started_ns = now_ns
         self._stream_sid = start.streamSid
-        self.uplink.last_frame_ns = now_ns
-        self.uplink.begin(start.streamSid)
+        self.uplink.begin(start.streamSid, now_ns)
         self._tell(
             Fact.STARTED, now_ns, stream_sid=start.streamSid, call_sid=start.callSid, account_sid=start.accountSid
         )

@@ -7,6 +7,7 @@ recordings, so that both mean the same by "the end of speech".
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..clock import NS_PER_MS
@@ -51,27 +52,34 @@ class FrameClock:
 
     def place(self, read_ns: int) -> int:
         """The instant of the next frame, which was read at `read_ns`; never later than that, never going back."""
-        spoken_ns = self._spoken_ns = self._spoken_ns + _FRAME_NS
-        delay = read_ns - spoken_ns
-        delays = self._delays
-        oldest = delays[0] if len(delays) == _SECOND else None
-        delays.append(delay)
-        if delay <= self._least or len(delays) == 1:
-            self._least = delay
-        elif oldest == self._least:
-            self._least = min(delays)  # the least one has left: rare, so no cleverer structure is kept
-        placed_ns = spoken_ns + self._least
-        # Nothing is held back for so long: frames were left out, and the line has another delay from now on.
-        if read_ns - placed_ns > _BROKEN_NS:
-            delays.clear()
+        return self.place_all((read_ns,))[0]
+
+    def place_all(self, instants: Iterable[int]) -> list[int]:
+        """The same for several frames."""
+        delays, least, spoken_ns, last_ns = self._delays, self._least, self._spoken_ns, self._last_ns
+        placed = []
+        for read_ns in instants:
+            spoken_ns += _FRAME_NS
+            delay = read_ns - spoken_ns
+            oldest = delays[0] if len(delays) == _SECOND else None
             delays.append(delay)
-            self._least = delay
-            placed_ns = read_ns
-        if placed_ns > self._last_ns:
-            self._last_ns = placed_ns
-        elif self._last_ns > read_ns:
-            self._last_ns = read_ns
-        return self._last_ns
+            if delay <= least or len(delays) == 1:
+                least = delay
+            elif oldest == least:
+                least = min(delays)  # the least one has left: rare, so no cleverer structure is kept
+            placed_ns = spoken_ns + least
+            # Nothing is held back for so long: frames were left out, and the line has another delay from now on.
+            if read_ns - placed_ns > _BROKEN_NS:
+                delays.clear()
+                delays.append(delay)
+                least, placed_ns = delay, read_ns
+            if placed_ns > last_ns:
+                last_ns = placed_ns
+            elif last_ns > read_ns:
+                last_ns = read_ns
+            placed.append(last_ns)
+        self._least, self._spoken_ns, self._last_ns = least, spoken_ns, last_ns
+        return placed
 
 
 class SpeechEdges:

@@ -82,10 +82,10 @@ class Histogram:
     Longer ones count as 68 s, negative ones as 0. Quantiles are by nearest rank, within 1.6 % of a real value.
     """
 
-    __slots__ = ("_buckets", "max_ns")
+    __slots__ = ("buckets", "max_ns")
 
     def __init__(self) -> None:
-        self._buckets = array("Q", bytes(8 * (_SHIFTS + 1) * _SUB))
+        self.buckets = array("Q", bytes(8 * (_SHIFTS + 1) * _SUB))
         self.max_ns = 0
         """The longest one, exactly."""
 
@@ -96,7 +96,7 @@ class Histogram:
         """Many in one go, for a quarter of what they cost one by one."""
         if not durations:
             return
-        buckets = self._buckets
+        buckets = self.buckets
         self.max_ns = max(self.max_ns, *durations)
         for ns in durations:
             # The six highest bits of the number choose the bucket; their shift chooses the octave.
@@ -110,7 +110,7 @@ class Histogram:
 
     @property
     def n(self) -> int:
-        return sum(self._buckets)
+        return sum(self.buckets)
 
     def quantile_ns(self, percent: float) -> float | None:
         """Nearest rank, the middle of its bucket and never above the maximum; None of nothing."""
@@ -118,7 +118,7 @@ class Histogram:
         if not count:
             return None
         rank = _rank(percent, count)
-        for index, here in enumerate(self._buckets):
+        for index, here in enumerate(self.buckets):
             rank -= here
             if rank <= 0:
                 return min(_middle(index), float(self.max_ns))
@@ -126,9 +126,9 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Add another one's values."""
-        for index, count in enumerate(other._buckets):
+        for index, count in enumerate(other.buckets):
             if count:
-                self._buckets[index] += count
+                self.buckets[index] += count
         self.max_ns = max(self.max_ns, other.max_ns)
 
     def as_dict(self) -> dict[str, float | int | None]:

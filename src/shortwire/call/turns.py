@@ -8,6 +8,8 @@ caller hears: the delay cancels (docs/reference/measurements.md).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..clock import NS_PER_MS
 from .speech import HANGOVER_MS, FrameClock, Speech, SpeechEdges
 from .turn import SETTLE_NS, Reply, Turn, turn_of
@@ -48,13 +50,18 @@ class TurnTracker:
         """The call was answered: zero of all instants. Without it the first fact fed is zero."""
         self._zero_ns = now_ns
 
-    def uplink_frame(self, now_ns: int, voiced: bool, sent_ns: int | None = None) -> None:
+    def place(self, instants: Iterable[int]) -> list[int]:
+        """When caller frames that were read at `instants` were spoken, by our clock (`FrameClock`). All frames, in
+        order, each once; for `uplink_frame`."""
+        return self._frames.place_all(instants)
+
+    def uplink_frame(self, now_ns: int, voiced: bool, sent_ns: int | None = None, placed_ns: int | None = None) -> None:
         """A caller frame of 20 ms read from the phone socket; whether it holds speech, and when it went to the agent
-        (None: it was kept, or dropped)."""
+        (None: it was kept, or dropped). `placed_ns`: what `place` said, where it was asked before."""
         self._uplink_ns = now_ns
         if self._zero_ns is None:
             self._zero_ns = now_ns
-        self.speech.frame(self._frames.place(now_ns), voiced)
+        self.speech.frame(self._frames.place(now_ns) if placed_ns is None else placed_ns, voiced)
         if self._open:
             self._settle(now_ns)
         if voiced and sent_ns is not None:

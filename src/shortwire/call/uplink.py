@@ -14,8 +14,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..wire.elevenlabs import USER_AUDIO_HEAD, USER_AUDIO_TAIL
-from ..wire.splice import BASE64, phone_cut
+from ..wire.splice import BASE64, phone_cut, phone_ending
 from ..wire.twilio import media_plain
+from .shortcut import UplinkShortcut
 from .side import UPLINK, UPLINK_KEPT, SideLog
 
 __all__ = ["AudioConverter", "Send", "Uplink"]
@@ -46,18 +47,19 @@ class Uplink:
         "_convert",
         "_cut",
         "_early",
+        "_frames",
+        "_last_frame_ns",
         "_paused",
         "_plain",
+        "_relayed",
         "_send",
         "_side",
         "_stopped",
         "_target",
         "after_end",
         "early_dropped",
-        "frames",
-        "last_frame_ns",
         "paused_dropped",
-        "relayed",
+        "shortcut",
         "slow",
         "unusable",
     )
@@ -72,9 +74,11 @@ class Uplink:
         self._early: deque[bytes] | None = deque(maxlen=early_frames)
         self._paused = False
         self._stopped = False
-        self.frames = 0
-        """Media messages read from the phone."""
-        self.relayed = 0
+        self.shortcut: UplinkShortcut | None = None
+        """Set before the first message, if at all."""
+        self._relayed = 0
+        self._frames = 0
+        self._last_frame_ns = 0
         self.slow = 0
         """Media messages that took the typed parse though splicing is on."""
         self.early_dropped = 0
@@ -85,24 +89,42 @@ class Uplink:
         """Frames that came when the agent had gone (its goodbye was being heard): nobody was to have them."""
         self.unusable = 0
         """Media messages whose payload is not base64."""
-        self.last_frame_ns = 0
 
-    def begin(self, stream_sid: str) -> None:
+    @property
+    def frames(self) -> int:
+        """Media messages read from the phone."""
+        return self._frames + (self.shortcut.relayed if self.shortcut is not None else 0)
+
+    @property
+    def relayed(self) -> int:
+        """Media messages passed on to the agent."""
+        return self._relayed + (self.shortcut.relayed if self.shortcut is not None else 0)
+
+    @property
+    def last_frame_ns(self) -> int:
+        """When the last media message was read; of a call without any, when its stream began."""
+        return max(self._last_frame_ns, self.shortcut.last_ns) if self.shortcut is not None else self._last_frame_ns
+
+    def begin(self, stream_sid: str, now_ns: int = 0) -> None:
         """The media stream has said its id."""
+        self._last_frame_ns = now_ns
         self._cut = media_plain(stream_sid) if self._plain else phone_cut(stream_sid)
+        if self.shortcut is not None and not self._plain:
+            self.shortcut.begin(phone_ending(stream_sid), USER_AUDIO_HEAD, USER_AUDIO_TAIL)
 
     def message(self, data: bytes, now_ns: int) -> bool | None:
         """The media path. True: relayed; False: media, kept or dropped; None: not recognised as media."""
-        payload = self._cut(data)
+        # Through names of its own: a call straight from a slot is one that the interpreter does not specialise.
+        cut, send = self._cut, self._send
+        payload = cut(data)
         if payload is None:
             return None
-        self.frames += 1
-        self.last_frame_ns = now_ns
-        send = self._send
+        self._frames += 1
+        self._last_frame_ns = now_ns
         if send is None:
             return self._elsewhere(payload, now_ns)
         send(USER_AUDIO_HEAD + payload + USER_AUDIO_TAIL)
-        self.relayed += 1
+        self._relayed += 1
         self._side.append((now_ns, UPLINK, payload))
         return True
 
@@ -113,8 +135,8 @@ class Uplink:
         if not payload or payload.translate(None, BASE64):
             self.unusable += 1
             return False
-        self.frames += 1
-        self.last_frame_ns = now_ns
+        self._frames += 1
+        self._last_frame_ns = now_ns
         return self._elsewhere(payload, now_ns)
 
     def agent_ready(self, send: Send, converter: AudioConverter | None) -> None:
@@ -132,11 +154,15 @@ class Uplink:
         """The agent's socket takes no data (True), or does again."""
         self._paused = paused
         self._send = None if paused or self._convert is not None else self._target
+        if self.shortcut is not None:
+            self.shortcut.aim(self._send)
 
     def stop(self) -> None:
         """The agent is gone, for good."""
         self._stopped = True
         self._send = self._target = self._convert = None
+        if self.shortcut is not None:
+            self.shortcut.end()
         self._early = None
 
     @property
@@ -172,7 +198,7 @@ class Uplink:
                 return False
             payload = base64.b64encode(self._convert.convert(audio))
         target(USER_AUDIO_HEAD + payload + USER_AUDIO_TAIL)
-        self.relayed += 1
+        self._relayed += 1
         return True
 
     @staticmethod

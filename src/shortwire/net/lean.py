@@ -9,21 +9,19 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from functools import partial
 from typing import Final, cast
 
 import structlog
-from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+from picows import WSCloseCode, WSFrame, WSMsgType, WSTransport
 
 from ..clock import SystemClock
+from ..native import AVAILABLE, Listener, sender
 from ..ports import SocketListener
 from .outbound import bound_writes
 
 __all__ = ["CLOSE_WAIT_S", "LeanSocket", "tuned_socket"]
 
 _TEXT: Final = WSMsgType.TEXT
-_TEXT_CODE: Final = cast(WSMsgType, _TEXT.value)
-"""The plain number is cheaper to hand over."""
 _CONTINUATION: Final = WSMsgType.CONTINUATION
 _CLOSE: Final = WSMsgType.CLOSE
 _BINARY: Final = WSMsgType.BINARY
@@ -65,14 +63,15 @@ def _nowhere(_message: bytes) -> None:
     """Before the connection is there, nobody is told of the socket."""
 
 
-class LeanSocket(WSListener):
+class LeanSocket(Listener):
     """A picows listener that feeds a `SocketListener`, and a `MessageSocket` to write to."""
 
     def __init__(self, listener: SocketListener, *, max_message: int, write_limit: int, tuned: bool = True) -> None:
         """`tuned`: TUNE_SOCKETS."""
         super().__init__()
         self.send: Callable[[bytes], None] = _nowhere
-        """See `MessageSocket`. picows' own method: it ignores what comes after our close frame, or after the end."""
+        """See `MessageSocket`."""
+        self.shortcut = getattr(listener, "shortcut", None)
         self._listener = listener
         self._media = listener.media
         self._relayed = listener.relayed
@@ -96,10 +95,13 @@ class LeanSocket(WSListener):
         transport.underlying_transport.set_write_buffer_limits(high=self._write_limit)
         if self._tuned:
             self._socket = tuned_socket(transport.underlying_transport, self._write_limit)
-        self.send = partial(transport.send, _TEXT_CODE)
+            if self._socket is not None:
+                self.quick_fd = self._socket.fileno()
+        self.send = sender(transport)
         self._listener.opened(self)
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+    def frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """See `native.Listener`."""
         # The opcode is not asked for yet: it costs as much as cutting out the audio, and no message that is not text
         # has audio's shape. What is not audio is looked at closely.
         if not frame.fin or self._partial is not None:
@@ -110,7 +112,7 @@ class LeanSocket(WSListener):
         try:
             relayed = self._media(data, read_ns)
         except Exception:
-            self._broken("audio")
+            self.broken("audio")
             return
         if relayed:
             self._relayed(read_ns, _now_ns())
@@ -124,8 +126,12 @@ class LeanSocket(WSListener):
             if self._socket is not None and _QUICKACK is not None:
                 self._socket.setsockopt(_TCP, _QUICKACK, 1)
 
+    if not AVAILABLE:
+        on_ws_frame = frame  # one call less
+
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         if self._socket is not None:
+            self.quick_fd = -1
             self._socket.detach()  # the descriptor is the transport's
         self._transport = self._socket = None
         self.send = _nowhere
@@ -171,7 +177,7 @@ class LeanSocket(WSListener):
                 if self._listener.message(data, read_ns):
                     self._relayed(read_ns, _now_ns())
             except Exception:
-                self._broken("message")
+                self.broken("message")
             else:
                 if frame.rsv1 or frame.rsv2 or frame.rsv3 or not data.isascii():
                     self._check(frame, data)
@@ -195,11 +201,13 @@ class LeanSocket(WSListener):
             return
         if self._partial is None:
             self._partial, self._partial_is_text = bytearray(), frame.msg_type is _TEXT
+            self.joining = True
         self._partial += frame.get_payload_as_bytes()
         if len(self._partial) > self._max_message:
             self._refuse(1009, "message too big")
         elif frame.fin:
             data, self._partial = bytes(self._partial), None
+            self.joining = False
             try:
                 if not self._partial_is_text:
                     self._listener.binary()
@@ -208,7 +216,7 @@ class LeanSocket(WSListener):
                     if self._listener.message(data, read_ns):
                         self._relayed(read_ns, _now_ns())
             except Exception:
-                self._broken("fragmented message")
+                self.broken("fragmented message")
 
     def _check(self, frame: WSFrame, data: bytes) -> bool:
         """What a peer may not send fails the connection (RFC 6455 sections 5.2 and 8.1); whether it may be sent."""
@@ -225,11 +233,14 @@ class LeanSocket(WSListener):
     def _too_big(self) -> None:
         """picows has said 1009 and goes on reading: nothing of what comes now counts."""
         self._closing, self._close = True, (1009, "message too big")
-        self._partial = bytearray()
+        self._partial, self.joining = bytearray(), True
 
     def _refuse(self, code: int, reason: str) -> None:
         self.close(code, reason)
-        self._partial = bytearray()  # whatever still comes is a fragment out of place, and goes nowhere
+        self._partial, self.joining = (
+            bytearray(),
+            True,
+        )  # whatever still comes is a fragment out of place, and goes nowhere
 
     def _closed_by_peer(self, transport: WSTransport, payload: bytes) -> None:
         if not self._closing:
@@ -242,7 +253,8 @@ class LeanSocket(WSListener):
             transport.send_close(cast(WSCloseCode, echo))
         transport.disconnect()
 
-    def _broken(self, what: str) -> None:
+    def broken(self, what: str) -> None:
+        """See `native.Listener`."""
         # A listener never raises; if one does, that is our mistake, and this call's alone.
         log.exception("socket.listener_failed", what=what)
         self.close(1011, "internal error")

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from .. import native
 from ..call.options import BridgeOptions, Limits, Prewarm, Toggles
 from ..numbers import E164, is_country
 from ..owner import MOST_WORKERS
@@ -126,6 +127,12 @@ class Settings(BaseSettings):
     )
     ring_timeout_seconds: int = _set("calls", 30, "How long it rings.", "30", ge=1, le=600)
     shortwire_tape: bool = _set("calls", False, "Write a tape of each call: audio and words of both sides.", "true")
+    shortwire_native: bool = _set(
+        "calls",
+        True,
+        "Take the compiled way for straight audio, where it could be built; off: the same in Python, slower.",
+        "false",
+    )
     disable_websocket_compression: bool | None = _set(
         "toggles",
         None,
@@ -294,7 +301,17 @@ class Settings(BaseSettings):
             toggles=self.toggles,
             limits=Limits(max_call_s=self.max_call_seconds, ring_timeout_s=self.ring_timeout_seconds),
             tape_dir=str(self.shortwire_data_dir / "tapes") if self.shortwire_tape else None,
+            native=self.shortwire_native,
         )
+
+    @property
+    def _media_path(self) -> str:
+        toggles = self.toggles
+        if not (toggles.optimize_audio_parsing and toggles.disable_websocket_compression):
+            return "Python, as the toggles want it"
+        if not self.shortwire_native:
+            return "Python, as SHORTWIRE_NATIVE wants it"
+        return "compiled" if native.AVAILABLE else f"Python: the compiled part was not built ({native.WHY_NOT})"
 
     def banner(self) -> list[tuple[str, str]]:
         """What is shown at start, as (label, text). Holds no secret."""
@@ -313,6 +330,7 @@ class Settings(BaseSettings):
             ("agent", f"{self.elevenlabs_agent_id} at {self.elevenlabs_base_url}"),
             ("line", f"{self.twilio_phone_number} at {self.twilio_api_base_url}"),
             ("data", "PostgreSQL" if self.shortwire_database_url else str(self.shortwire_data_dir)),
+            ("media path", self._media_path),
             ("tapes", "written: both sides' audio and words are kept" if self.shortwire_tape else "off"),
             ("webhooks", "signature checked on every webhook and media stream"),
             ("API", "key required on every route but /healthz, /readyz, /docs and /openapi.json"),

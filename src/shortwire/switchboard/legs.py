@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from .. import native
 from ..call.session import CallSession
 from ..call.setup import ConnectionInstants
 from ..call.side import NOTE
@@ -28,7 +29,19 @@ class Pump(Protocol):
 class _Leg:
     """What both have in common."""
 
-    __slots__ = ("_clock", "_delays", "_pump", "_session", "_undigested", "close_code", "opened_ns", "over", "socket")
+    __slots__ = (
+        "_clock",
+        "_counted",
+        "_delays",
+        "_pump",
+        "_session",
+        "_undigested",
+        "close_code",
+        "opened_ns",
+        "over",
+        "shortcut",
+        "socket",
+    )
 
     def __init__(self, session: CallSession, clock: Clock, pump: Pump) -> None:
         self._session = session
@@ -37,6 +50,9 @@ class _Leg:
         self._delays = Histogram()
         self._undigested: list[int] = []
         """Delays that are not in the histogram yet."""
+        self._counted: native.media.Delays | None = None
+        self.shortcut: native.media.Shortcut | None = None
+        """What takes straight audio before it comes here; None where it is not built, or not wanted."""
         self.socket: MessageSocket | None = None
         self.opened_ns = 0
         self.over = False
@@ -53,6 +69,13 @@ class _Leg:
         """Count the delays of the last messages: in one go, a few times a second."""
         fresh, self._undigested = self._undigested, []
         self._delays.record_all(fresh)
+        if self._counted is not None:
+            self._delays.max_ns = max(self._delays.max_ns, self._counted.max_ns)
+
+    def _count(self) -> native.media.Delays:
+        """Where a shortcut counts its delays: in the same buckets."""
+        self._counted = native.media.Delays(self._delays.buckets)
+        return self._counted
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         if self.socket is not None:
@@ -73,10 +96,12 @@ class PhoneLeg(_Leg):
 
     __slots__ = ("media",)
 
-    def __init__(self, session: CallSession, clock: Clock, pump: Pump) -> None:
+    def __init__(self, session: CallSession, clock: Clock, pump: Pump, *, shortcuts: bool = False) -> None:
         super().__init__(session, clock, pump)
         self.media = session.uplink.message
         """The socket is wired to the core: audio leaves neither facts nor wishes, so there is nothing to pump."""
+        if shortcuts and native.AVAILABLE:
+            self.shortcut = session.uplink.shortcut = native.media.UplinkShortcut(session.side, self._count())
 
     def opened(self, socket: MessageSocket) -> None:
         self.socket = socket
@@ -122,9 +147,11 @@ class AgentLeg(_Leg):
 
     __slots__ = ("connection", "media")
 
-    def __init__(self, session: CallSession, clock: Clock, pump: Pump) -> None:
+    def __init__(self, session: CallSession, clock: Clock, pump: Pump, *, shortcuts: bool = False) -> None:
         super().__init__(session, clock, pump)
         self.media = session.downlink.message
+        if shortcuts and native.AVAILABLE:
+            self.shortcut = session.downlink.shortcut = native.media.DownlinkShortcut(session.side, self._count())
         self.connection = ConnectionInstants()
         """How the connection to the agent's host came about."""
 

@@ -69,8 +69,9 @@ class LiveCall:
         self._followers: list[asyncio.Queue[CallEvent]] = []
         options = session_options(context, record)
         self.session = CallSession(options)
-        self.phone = PhoneLeg(self.session, context.clock, self)
-        self.agent = AgentLeg(self.session, context.clock, self)
+        shortcuts = context.options.native
+        self.phone = PhoneLeg(self.session, context.clock, self, shortcuts=shortcuts)
+        self.agent = AgentLeg(self.session, context.clock, self, shortcuts=shortcuts)
         self.line = AgentLine(context, record.agent_id, self.api_time)
         self.figures = Figures(context.clock.now_ns())
         self._marks = MarkWatch()

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["BASE64", "PhoneCut", "cut_agent_audio", "phone_cut"]
+__all__ = ["BASE64", "PhoneCut", "cut_agent_audio", "phone_cut", "phone_ending"]
 
 BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 """What may stand in a payload. No quote and no backslash: a payload can be cut and pasted between JSON texts."""
@@ -54,13 +54,18 @@ class _Audio(msgspec.Struct):
 _decode_around = msgspec.json.Decoder(_Audio).decode
 
 
+def phone_ending(stream_sid: str) -> bytes:
+    """What follows the payload in a live-shaped media message of a stream."""
+    return f'"}},"streamSid":"{stream_sid}"}}'.encode()
+
+
 def phone_cut(stream_sid: str) -> PhoneCut:
     """The cut for one media stream: ``cut(message)`` is the payload of a live-shaped media message, or None.
 
     The stream's own id is part of the expected tail, so a message of another stream is never cut. The id
     has to be checked before (letters, digits, ``_`` and ``-``): it is not escaped here.
     """
-    tail = f'"}},"streamSid":"{stream_sid}"}}'.encode()
+    tail = phone_ending(stream_sid)
     before_tail = -len(tail)
     known, size = b"?", 1
 

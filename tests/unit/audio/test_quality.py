@@ -9,7 +9,7 @@ import pytest
 
 from shortwire.audio.levels import level
 from shortwire.audio.mulaw import LINEAR, encode_table
-from shortwire.audio.quality import QualityMeter, find_echo, verdict
+from shortwire.audio.quality import QualityMeter, clipped, find_echo, verdict
 
 MS = 1_000_000
 QUIET = b"\xff" * 160
@@ -23,7 +23,7 @@ def encoded(samples: np.ndarray) -> bytes:
 def fed(delays_ms: list[float], frame: bytes = QUIET, *, voiced: bool = False) -> QualityMeter:
     meter = QualityMeter()
     for n, delay in enumerate(delays_ms, 1):
-        meter.uplink_frames([(int((20 * n + delay) * MS), len(frame), level(frame), voiced)], frame)
+        meter.uplink_frames([(int((20 * n + delay) * MS), len(frame), level(frame))], [voiced], clipped(frame))
     return meter
 
 

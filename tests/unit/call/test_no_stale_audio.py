@@ -95,7 +95,7 @@ class Line:
             self.session.phone_written(self.now_ns, self.now_ns)
 
     def _phone(self, message: dict[str, Any]) -> None:
-        self.session.uplink.last_frame_ns = self.now_ns  # the party's frames play no part here
+        self.session.uplink._last_frame_ns = self.now_ns  # the party's frames play no part here
         self.session.phone_message(json.dumps(message).encode(), self.now_ns)
 
 

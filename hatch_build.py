@@ -1,0 +1,60 @@
+"""Builds `shortwire.native._media` where that is possible; where it is not, says why and installs without it.
+
+Nothing is missing then but speed: all of it exists in Python too. SHORTWIRE_BUILD_NATIVE=0 leaves it out.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+ROOT = Path(__file__).resolve().parent
+SOURCE = ROOT / "src/shortwire/native/_media.pyx"
+
+
+class NativeBuildHook(BuildHookInterface):
+    """Found by hatchling under `[tool.hatch.build.targets.wheel.hooks.custom]`."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        del version
+        for old in SOURCE.parent.glob("_media*.so"):
+            old.unlink()
+        if os.environ.get("SHORTWIRE_BUILD_NATIVE") == "0":
+            return
+        if sys.platform != "linux":  # its clock must be the one of time.monotonic_ns: only looked at on Linux
+            self.app.display_info("shortwire: the compiled media path is for Linux; the Python one serves")
+            return
+        try:
+            built = _build()
+        except (Exception, SystemExit) as error:
+            self.app.display_warning(f"shortwire: no compiled media path ({error}); the Python one serves, slower")
+            return
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+        build_data["force_include"][str(built)] = f"shortwire/native/{built.name}"
+
+
+def _build() -> Path:
+    """Compile beside the source, where an editable installation finds it."""
+    import picows
+    from Cython.Build import cythonize
+    from setuptools import Distribution, Extension
+
+    with tempfile.TemporaryDirectory() as folder:
+        extension = Extension("shortwire.native._media", [str(SOURCE)], extra_compile_args=["-O3", "-g0"])
+        # picows publishes its declarations; what is built here fits this very version of it.
+        [extension] = cythonize(
+            [extension], include_path=[str(Path(picows.__file__).parents[1])], build_dir=folder, quiet=True
+        )
+        build = Distribution({"name": "shortwire", "ext_modules": [extension]}).get_command_obj("build_ext")
+        build.build_lib, build.build_temp = f"{folder}/lib", f"{folder}/temp"
+        build.ensure_finalized()
+        build.run()
+        [made] = Path(folder, "lib").rglob("_media*.so")
+        return Path(shutil.copy2(made, SOURCE.parent / made.name))

@@ -1,0 +1,50 @@
+"""What the core expects of a shortcut: straight audio that never comes to it.
+
+A driver may hand one to each direction. It sees each message first and either takes it whole, books kept, or has done
+nothing; the core tells it where straight audio goes and when it stops. `shortwire.native` has the one that is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+__all__ = ["DownlinkShortcut", "Shortcut", "UplinkShortcut"]
+
+
+class Shortcut(Protocol):
+    """One direction of one call."""
+
+    relayed: int
+    """Messages that went this way."""
+    last_ns: int
+    """When the last of them was read; 0 before."""
+
+    def aim(self, send: object) -> None:
+        """Where straight audio goes from now on; None, or a `send` it does not know, closes it."""
+        ...
+
+    def end(self) -> None:
+        """Nothing goes this way any more."""
+        ...
+
+
+class UplinkShortcut(Shortcut, Protocol):
+    """Party audio to the agent."""
+
+    def begin(self, ending: bytes, head: bytes, tail: bytes) -> None:
+        """The stream has begun: what follows the payload in its messages, and what goes around it in ours."""
+        ...
+
+
+class DownlinkShortcut(Shortcut, Protocol):
+    """Agent audio to the phone."""
+
+    stale_below: int
+    """Audio of older events is none of its business."""
+
+    def begin(
+        self, head: bytes, tail: bytes, continues: Callable[[int, float], int], mark: Callable[[int], None]
+    ) -> None:
+        """The phone can be written to; `continues` and `mark` are `Downlink`'s."""
+        ...

@@ -1,0 +1,61 @@
+"""The compiled part, where it was built: the media path's usual case, and hearing a batch of frames.
+
+Everything here has a twin in Python that does the same (docs/why/native.md); `AVAILABLE` says which of the two runs.
+Built at installation by `build_native.py` where there is a C compiler; without one nothing is missing but speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
+
+if TYPE_CHECKING:
+    from . import _media as media
+
+__all__ = ["AVAILABLE", "WHY_NOT", "Listener", "media", "sender"]
+
+try:
+    from . import _media as media
+except (ImportError, ValueError) as error:  # not built; or for another picows, whose layout is checked at import
+    AVAILABLE, WHY_NOT = False, str(error)
+    media = None  # type: ignore[assignment]  # nobody looks at it without AVAILABLE
+else:
+    AVAILABLE, WHY_NOT = True, ""
+
+
+class _PurePython(WSListener):
+    """What `media.Listener` is, without a shortcut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shortcut: Any = None
+        self.joining = False
+        self.quick_fd = -1
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        self.frame(transport, frame)
+
+    def frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Any frame that did not go the short way."""
+        raise NotImplementedError
+
+    def broken(self, what: str) -> None:
+        """The shortcut raised."""
+        raise NotImplementedError
+
+
+if TYPE_CHECKING:
+    Listener = media.Listener
+else:
+    Listener = media.Listener if AVAILABLE else _PurePython
+
+_TEXT = cast(WSMsgType, WSMsgType.TEXT.value)
+"""The plain number is cheaper to hand over."""
+
+
+def sender(transport: WSTransport) -> Callable[[bytes], None]:
+    """A `MessageSocket.send`; ignores what comes after our close frame, or after the end, as picows does."""
+    return media.Send(transport) if AVAILABLE else partial(transport.send, _TEXT)

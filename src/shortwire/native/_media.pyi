@@ -1,0 +1,42 @@
+"""See `_media.pyx`."""
+
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+from picows import WSFrame, WSListener, WSTransport
+
+class Send:
+    def __init__(self, transport: WSTransport) -> None: ...
+    def __call__(self, message: bytes) -> None: ...
+
+class Delays:
+    max_ns: int
+    def __init__(self, buckets: array[int]) -> None: ...
+
+class Shortcut:
+    relayed: int
+    last_ns: int
+    def __init__(self, side: list[Any], delays: Delays) -> None: ...
+    def aim(self, send: object) -> None: ...
+    def end(self) -> None: ...
+
+class UplinkShortcut(Shortcut):
+    def begin(self, ending: bytes, head: bytes, tail: bytes) -> None: ...
+
+class DownlinkShortcut(Shortcut):
+    stale_below: int
+    def begin(
+        self, head: bytes, tail: bytes, continues: Callable[[int, float], int], mark: Callable[[int], None]
+    ) -> None: ...
+
+class Listener(WSListener):
+    shortcut: Shortcut | None
+    joining: bool
+    quick_fd: int
+    def frame(self, transport: WSTransport, frame: WSFrame) -> None: ...
+    def broken(self, what: str) -> None: ...
+
+def hear(
+    entries: list[tuple[int, int, Any]], steps: bytes, first_loudest: int, second_loudest: int
+) -> tuple[list[tuple[int, int, float]], int] | None: ...

@@ -1,0 +1,376 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=False
+"""The media path's usual case without an interpreter: from the frame picows has read to the frame picows writes.
+
+What is not usual (a message of another shape, a run that begins, a socket that is not picows') is answered with
+"not mine", and nothing has been done then: the Python beside it takes over (`call/uplink.py`, `call/downlink.py`),
+which does all of it where this module is not built. Both are held to the same tests.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memchr, memcmp, memcpy
+from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
+
+import array
+
+cdef extern from *:
+    """
+    #include <time.h>
+    #include <sys/socket.h>
+    #include <netinet/in.h>
+    #include <netinet/tcp.h>
+    static inline long long sw_now_ns(void) {
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return (long long)t.tv_sec * 1000000000LL + t.tv_nsec;
+    }
+    static inline void sw_quick_ack(int fd) {
+    #ifdef TCP_QUICKACK
+        int one = 1;
+        setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+    #else
+        (void)fd;
+    #endif
+    }
+    static inline int sw_bits(unsigned long long n) { return n ? 64 - __builtin_clzll(n) : 0; }
+    """
+    int64_t sw_now_ns() noexcept nogil
+    void sw_quick_ack(int fd) noexcept nogil
+    int sw_bits(uint64_t n) noexcept nogil
+
+
+DEF ROOM = 16                 # before a message, for picows to write the frame's head into (at most 14)
+DEF LARGEST = 32768           # bytes of payload that go this way: three seconds of audio
+DEF QUICK_EVERY = 8           # messages between two requests for quick acknowledgements
+
+cdef enum:
+    NOT_MINE = -1
+    RELAYED = 1
+    # Kinds of the side log (`shortwire.call.side`).
+    UPLINK = 1
+    UPLINK_KEPT = 10
+    AGENT_RELAYED = 15
+
+# Of base64: 0..63 the value, 64 padding, 255 anything else.
+cdef uint8_t[256] SIX
+cdef int _code
+for _code in range(256):
+    SIX[_code] = 255
+cdef const uint8_t* _alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+for _code in range(64):
+    SIX[_alphabet[_code]] = _code
+SIX[61] = 64
+
+cdef bint _is_base64(const uint8_t* text, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef uint8_t worst = 0
+    for i in range(size):
+        worst |= SIX[text[i]]
+    return worst < 128
+
+cdef class Send:
+    """Writes one text message to a picows socket; a `MessageSocket`'s `send`."""
+
+    cdef WSTransport transport
+
+    def __init__(self, WSTransport transport not None):
+        self.transport = transport
+
+    def __call__(self, message not None):
+        self.transport.send(WSMsgType.TEXT, message)
+
+
+cdef class Delays:
+    """Durations counted where `shortwire.call.summary.Histogram` keeps its buckets."""
+
+    cdef uint64_t[::1] buckets
+    cdef public int64_t max_ns
+
+    def __init__(self, buckets not None):
+        self.buckets = buckets
+
+    cdef void count(self, int64_t ns) noexcept:
+        cdef int shift
+        cdef Py_ssize_t last = self.buckets.shape[0] - 1
+        cdef int64_t bucket
+        if ns > self.max_ns:
+            self.max_ns = ns
+        if ns < 0:
+            ns = 0
+        shift = sw_bits(<uint64_t>ns) - 6
+        bucket = ns if shift <= 0 else (<int64_t>shift << 5) + (ns >> shift)
+        self.buckets[bucket if bucket < last else last] += 1
+
+
+cdef uint8_t[ROOM + LARGEST + 512] _out
+cdef bint _out_taken = False
+
+
+cdef class Shortcut:
+    """One direction of one call."""
+
+    cdef WSTransport target
+    cdef list side
+    cdef Delays delays
+    cdef bytes head
+    cdef bytes tail
+    cdef public int64_t relayed
+    """Messages that went this way."""
+    cdef public int64_t last_ns
+    """When the last of them was read."""
+
+    def __init__(self, list side not None, Delays delays not None):
+        self.side = side
+        self.delays = delays
+        self.head = self.tail = b""
+
+    def aim(self, send):
+        """Where straight audio goes; anything but a `Send` closes the shortcut."""
+        self.target = (<Send>send).transport if isinstance(send, Send) else None
+
+    def end(self):
+        """Nothing goes this way any more; what it held on to is let go."""
+        self.target = None
+
+    cdef int take(self, const uint8_t* text, Py_ssize_t size, int64_t read_ns) except -2:
+        return NOT_MINE
+
+    cdef int pass_on(self, const uint8_t* payload, Py_ssize_t size) except -2:
+        """Write head, payload and tail as one message."""
+        global _out_taken
+        cdef Py_ssize_t head = PyBytes_GET_SIZE(self.head), tail = PyBytes_GET_SIZE(self.tail)
+        cdef char* out = <char*>_out + ROOM
+        memcpy(out, PyBytes_AS_STRING(self.head), head)
+        memcpy(out + head, payload, size)
+        memcpy(out + head + size, PyBytes_AS_STRING(self.tail), tail)
+        _out_taken = True
+        try:
+            self.target.send_reuse_external_buffer(WSMsgType.TEXT, out, head + size + tail)
+        finally:
+            _out_taken = False
+        return RELAYED
+
+
+cdef inline const uint8_t* _literal(const uint8_t* at, const uint8_t* end, bytes text) noexcept:
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(text)
+    if at == NULL or end - at < size or memcmp(at, PyBytes_AS_STRING(text), size) != 0:
+        return NULL
+    return at + size
+
+
+cdef inline const uint8_t* _digits(const uint8_t* at, const uint8_t* end, int most) noexcept:
+    cdef int n = 0
+    if at == NULL:
+        return NULL
+    while at < end and n < most and 48 <= at[0] <= 57:
+        at += 1
+        n += 1
+    return at if n else NULL
+
+
+cdef bytes _MEDIA = b'{"event":"media","sequenceNumber":"'
+cdef bytes _CHUNK = b'","media":{"track":"inbound","chunk":"'
+cdef bytes _STAMP = b'","timestamp":"'
+cdef bytes _PAYLOAD = b'","payload":"'
+
+
+cdef class UplinkShortcut(Shortcut):
+    """Party audio to the agent: the shape and the rules of `shortwire.wire.splice.phone_cut`."""
+
+    cdef bytes ending
+
+    def begin(self, ending not None, head not None, tail not None):
+        """`ending` is what follows the payload in this stream's messages; `head` and `tail` go around it."""
+        self.ending, self.head, self.tail = ending, head, tail
+
+    cdef int take(self, const uint8_t* text, Py_ssize_t size, int64_t read_ns) except -2:
+        cdef const uint8_t* end = text + size
+        cdef const uint8_t* at
+        cdef Py_ssize_t ending, length
+        if self.target is None or self.ending is None or _out_taken:
+            return NOT_MINE
+        at = _digits(_literal(text, end, _MEDIA), end, 12)
+        at = _digits(_literal(at, end, _CHUNK), end, 12)
+        at = _literal(_digits(_literal(at, end, _STAMP), end, 12), end, _PAYLOAD)
+        if at == NULL:
+            return NOT_MINE
+        ending = PyBytes_GET_SIZE(self.ending)
+        length = end - at - ending
+        if length <= 0 or length > LARGEST or memcmp(at + length, PyBytes_AS_STRING(self.ending), ending) != 0:
+            return NOT_MINE
+        if not _is_base64(at, length):
+            return NOT_MINE
+        self.pass_on(at, length)
+        self.relayed += 1
+        self.last_ns = read_ns
+        self.side.append((read_ns, <int>UPLINK, PyBytes_FromStringAndSize(<const char*>at, length)))
+        self.delays.count(sw_now_ns() - read_ns)
+        return RELAYED
+
+
+cdef bytes _AUDIO = b'{"audio_event":{"audio_base_64":"'
+cdef bytes _EVENT = b'","event_id":'
+cdef bytes _FINAL = b',"is_final":'
+cdef bytes _TRUE = b"true"
+cdef bytes _FALSE = b"false"
+cdef bytes _END = b'},"type":"audio"}'
+
+
+cdef class DownlinkShortcut(Shortcut):
+    """Agent audio to the phone: the shapes and the rules of `shortwire.wire.splice.cut_agent_audio`."""
+
+    cdef object continues
+    cdef object mark
+    cdef public int64_t stale_below
+    """Audio of older events was overtaken by a barge-in."""
+
+    def begin(self, head not None, tail not None, continues, mark):
+        """`head` and `tail` go around the payload. `continues(now_ns, ms)` keeps the books: 0 refuses, 2 asks for a
+        mark behind it, which `mark(now_ns)` writes."""
+        self.head, self.tail, self.continues, self.mark = head, tail, continues, mark
+
+    def end(self):
+        self.target = None
+        self.continues = self.mark = None
+
+    cdef int take(self, const uint8_t* text, Py_ssize_t size, int64_t read_ns) except -2:
+        cdef const uint8_t* end = text + size
+        cdef const uint8_t* at
+        cdef const uint8_t* quote
+        cdef const uint8_t* digit
+        cdef Py_ssize_t length, chars
+        cdef int64_t event_id = 0
+        cdef int books
+        if self.target is None or self.continues is None or _out_taken:
+            return NOT_MINE
+        at = _literal(text, end, _AUDIO)
+        if at == NULL:
+            return NOT_MINE
+        quote = <const uint8_t*>memchr(at, 34, end - at)
+        if quote == NULL:
+            return NOT_MINE
+        length = quote - at
+        if length == 0 or length > LARGEST or not _is_base64(at, length):
+            return NOT_MINE
+        digit = _literal(quote, end, _EVENT)
+        quote = _digits(digit, end, 15)
+        if quote == NULL or (digit[0] == 48 and quote - digit > 1):
+            return NOT_MINE
+        while digit < quote:
+            event_id = event_id * 10 + (digit[0] - 48)
+            digit += 1
+        if _literal(quote, end, _FINAL) != NULL:
+            quote += PyBytes_GET_SIZE(_FINAL)
+            digit = _literal(quote, end, _TRUE)
+            quote = digit if digit != NULL else _literal(quote, end, _FALSE)
+        if _literal(quote, end, _END) != end or event_id < self.stale_below:
+            return NOT_MINE
+        chars = length
+        if length > 1 and at[length - 1] == 61:
+            chars -= 2 if at[length - 2] == 61 else 1
+        chars = chars * 3 >> 2
+        ms = chars / 8.0 if chars & 7 else chars >> 3
+        books = self.continues(read_ns, ms)
+        if books == 0:
+            return NOT_MINE
+        self.pass_on(at, length)
+        self.relayed += 1
+        self.last_ns = read_ns
+        self.side.append((read_ns, <int>AGENT_RELAYED, (event_id, PyBytes_FromStringAndSize(<const char*>at, length), ms)))
+        if books == 2:
+            self.mark(read_ns)
+        self.delays.count(sw_now_ns() - read_ns)
+        return RELAYED
+
+
+cdef class Listener(WSListener):
+    """A picows listener that tries its shortcut, and hands everything else to `frame`."""
+
+    cdef public Shortcut shortcut
+    cdef public bint joining
+    """A message in several frames is under way: nothing else may come between."""
+    cdef public int quick_fd
+    """Descriptor to ask quick acknowledgements for; -1: none."""
+    cdef int quick_in
+
+    def __cinit__(self, *_args, **_more):
+        self.quick_fd = -1
+        self.quick_in = QUICK_EVERY
+
+    cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
+        cdef int64_t read_ns
+        if (
+            self.shortcut is not None
+            and frame.msg_type == WSMsgType.TEXT
+            and frame.fin
+            and not self.joining
+            and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
+        ):
+            read_ns = sw_now_ns()
+            try:
+                if self.shortcut.take(<const uint8_t*>frame.payload_ptr, frame.payload_size, read_ns) == RELAYED:
+                    self.quick_in -= 1
+                    if self.quick_in <= 0:
+                        self.quick_in = QUICK_EVERY
+                        if self.quick_fd >= 0:
+                            sw_quick_ack(self.quick_fd)
+                    return
+            except Exception:
+                self.broken("audio")
+                return
+        self.frame(transport, frame)
+
+    def frame(self, transport, frame):
+        """Any frame that did not go the short way."""
+        raise NotImplementedError
+
+    def broken(self, what):
+        """The shortcut raised."""
+        raise NotImplementedError
+
+
+def hear(list entries not None, const uint8_t[::1] steps not None, int first_loudest, int second_loudest):
+    """Of the caller frames among entries of the side log: `(read at, bytes, mean of steps)` each, and how many samples
+    are of the two loudest codes.
+
+    None for the whole batch if one of the payloads is not plain base64: the library's decoder knows what to do then.
+    """
+    cdef Py_ssize_t size, i, out
+    cdef const uint8_t* text
+    cdef uint8_t a, b, c, d, sample
+    cdef uint64_t total
+    cdef int k, n, kind
+    cdef int64_t loud = 0
+    cdef uint8_t[3] three
+    cdef list frames = []
+    cdef tuple entry
+    for entry in entries:
+        kind = entry[1]
+        if kind != UPLINK and kind != UPLINK_KEPT:
+            continue
+        payload = entry[2]
+        text = <const uint8_t*>PyBytes_AS_STRING(payload)
+        size = PyBytes_GET_SIZE(payload)
+        if size & 3 or size == 0:
+            return None
+        total = 0
+        out = 0
+        for i in range(0, size, 4):
+            a, b, c, d = SIX[text[i]], SIX[text[i + 1]], SIX[text[i + 2]], SIX[text[i + 3]]
+            n = 3
+            if (a | b | c | d) >= 64:
+                if i + 4 != size or a >= 64 or b >= 64 or d != 64 or c > 64:
+                    return None
+                n = 1 if c == 64 else 2
+                d = 0
+                c &= 63
+            three[0] = (a << 2) | (b >> 4)
+            three[1] = (b << 4) | (c >> 2)
+            three[2] = (c << 6) | d
+            for k in range(n):
+                sample = three[k]
+                total += steps[sample]
+                loud += sample == first_loudest or sample == second_loudest
+            out += n
+        frames.append((entry[0], out, <double>total / out))
+    return frames, loud
