@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
 import sys
@@ -63,10 +62,12 @@ async def deaf_agent(ear: Ear, *, lean: bool, tuned: bool = True) -> AsyncIterat
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept_key(key).encode()
         )
-        with contextlib.suppress(ConnectionError):
+        try:
             while True:
                 writer.write(frame(TEXT, b"{}", masked=False))
                 await asyncio.sleep(0.05)
+        finally:
+            writer.transport.abort()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sending.add(asyncio.create_task(host(reader, writer)))
@@ -84,8 +85,10 @@ async def deaf_agent(ear: Ear, *, lean: bool, tuned: bool = True) -> AsyncIterat
             ear.socket.close(1000, "")
         for task in sending:
             task.cancel()
+        await asyncio.gather(*sending, return_exceptions=True)
         await ear.over()
         server.close()
+        await server.wait_closed()
 
 
 async def test_the_agent_is_told_within_little_audio(lean: bool) -> None:
