@@ -8,7 +8,8 @@ Counted is everything between a frame's bytes and the other socket's bytes: pico
 the cut, the side log, and picows' frame for the other side, over a transport that swallows them. Not counted:
 the kernel, the event loop, and the analyst, who works beside the path (its own row). Two runs of different
 length are subtracted, so start-up and imports do not enter. Counts differ between Python releases and between
-builds of one, so each has figures of its own ("3.11", "3.11 optimised"); where there are none, nothing is counted.
+builds of one, and with the compiled path and without, so each has figures of its own ("3.11", "3.11 optimised compiled
+path"); where there are none, nothing is counted.
 Exit status 1: more than 10 % over the figures.
 """
 
@@ -24,6 +25,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from shortwire import native
 from shortwire.interpreter import flavour
 
 HERE = Path(__file__).resolve().parent
@@ -62,7 +64,7 @@ def main() -> int:
         print("valgrind is not here (Debian: apt install valgrind): nothing counted", file=sys.stderr)
         return 2
     committed = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
-    build = flavour()
+    build = flavour() + (" compiled path" if native.AVAILABLE else "")
     known = committed.get(build, {})
     if not (known or chosen.write or chosen.count):
         print(

@@ -85,7 +85,8 @@ async def main(row: str, messages: int) -> None:
     nobody = Nobody()
     nobody.session = session
     clock = SystemClock()
-    phone, agent = PhoneLeg(session, clock, nobody), AgentLeg(session, clock, nobody)
+    phone = PhoneLeg(session, clock, nobody, shortcuts=True)
+    agent = AgentLeg(session, clock, nobody, shortcuts=True)
     phone_side = protocol_factory(lambda _path, _signature: phone, 65_536)()
     phone_side.connection_made(Wire(socket.socket()))
     phone_side.data_received(

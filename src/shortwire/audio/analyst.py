@@ -110,7 +110,8 @@ class Analyst:
         return told
 
     def _downlink(self, now_ns: int, ms: float, event_id: int) -> None:
-        self.first_audio_ns = self.first_audio_ns or now_ns
+        if not self.first_audio_ns:
+            self.first_audio_ns = now_ns
         self.tracker.agent_audio(now_ns, ms, event_id)
         self.quality.downlink_audio(now_ns, ms, event_id)
         # The pieces of one message share its instant, and when the first of them was written.

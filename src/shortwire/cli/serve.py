@@ -19,6 +19,7 @@ import typer
 __all__ = ["run_on_fast_loop", "serve"]
 
 Toggle = bool | None
+_SWITCH_S = 0.0001
 
 
 def _toggle(name: str, does: str) -> Any:
@@ -111,6 +112,9 @@ def serve(
 
 def run_on_fast_loop(main: Coroutine[Any, Any, int]) -> int:
     """Run on uvloop (winloop on Windows), or on the standard loop, said aloud."""
+    # How long the loop waits for the interpreter while another thread computes (the store writes some tens of batches a
+    # second, 1 to 3 ms each). The usual 5 ms are a quarter of a frame.
+    sys.setswitchinterval(_SWITCH_S)
     name = "winloop" if sys.platform == "win32" else "uvloop"
     try:
         runner = importlib.import_module(name).run

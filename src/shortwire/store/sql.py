@@ -42,7 +42,7 @@ _log = structlog.stdlib.get_logger(__name__)
 class StoreTiming:
     """Bounds of the store."""
 
-    interval_s: float = 0.08
+    interval_s: float = 0.5
     """How long a write that nobody waits for may lie before its batch is committed."""
     create_s: float = 5.0
     """How long `create` waits for durability. Given again to a commit under way."""

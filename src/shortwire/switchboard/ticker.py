@@ -1,4 +1,4 @@
-"""The calls' clock: every 50 ms each call is told the time, every 500 ms it is analysed, never all of them at once.
+"""The calls' clock: every 50 ms each call is told the time, every 250 ms it is analysed, never all of them at once.
 
 Two hundred calls that do their side work in one go stand between frames for tens of milliseconds. So calls are dealt
 out to groups with a moment of their own, and analyses are done one at a time with the sockets served in between.
@@ -23,7 +23,7 @@ TICK_S = 0.05
 _TURN_NS = 5 * NS_PER_MS
 _TICKS = round(TICK_S * NS_PER_S) // _TURN_NS
 """Turns between two ticks of one call."""
-_GROUPS = 10 * _TICKS
+_GROUPS = 5 * _TICKS
 """Turns between two analyses of one call."""
 _SECOND = NS_PER_S // _TURN_NS
 _FORGET = 0.998
@@ -38,7 +38,7 @@ class Ticked(Protocol):
         ...
 
     def analyse(self, now_ns: int) -> None:
-        """Every 500 ms: the work beside the media path."""
+        """Every 250 ms: the work beside the media path."""
         ...
 
     def failed(self, what: str) -> None:
