@@ -57,6 +57,11 @@ class Barrier:
 
 Item = Create | Update | Append | Barrier
 
+_NEWS_S = 0.08
+"""How long a changed state may wait for others: what a killed process has not written of it is lost."""
+_NO_NEWS = frozenset({"turns"})
+"""Columns that say nothing about the state of a call, and change while people talk."""
+
 
 class Backlog:
     """Every method takes one short lock and does no I/O."""
@@ -69,6 +74,7 @@ class Backlog:
         self._events = 0  # waiting or being written
         self._being_written = 0
         self._awaited = 0  # waiting items somebody is waiting for
+        self._news = False  # an update waits without which a restart could not settle the call
         self._dropped = 0
         self._closed = False
 
@@ -103,6 +109,9 @@ class Backlog:
             if self._closed:
                 self._dropped += 1
                 return False
+            if not self._news and not row.keys() <= _NO_NEWS:
+                self._news = True
+                self._changed.notify()
             waiting = self._open_updates.get(call_id)
             if waiting is not None:
                 waiting.row.update(row)
@@ -126,15 +135,17 @@ class Backlog:
             self._dropped += count
 
     def take(self, *, interval_s: float, idle_s: float, limit: int) -> Sequence[Item] | None:
-        """The next batch: at once when somebody waits, else after `interval_s`; empty after `idle_s`
-        without work; None when closed and empty."""
+        """The next batch: at once when somebody waits, soon when a call's state has changed, else after `interval_s`;
+        empty after `idle_s` without work; None when closed and empty."""
         with self._changed:
             if not self._items and not self._closed:
                 self._changed.wait(idle_s)
             if not self._items:
                 return None if self._closed else ()
-            if not self._hurried():
-                self._changed.wait_for(self._hurried, interval_s)
+            self._changed.wait_for(lambda: self._hurried() or self._news, interval_s)
+            if self._news and not self._hurried():
+                self._changed.wait_for(self._hurried, min(interval_s, _NEWS_S))
+            self._news = False
             batch = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
             for item in batch:
                 if isinstance(item, Update):

@@ -26,6 +26,7 @@ def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     figures.write_text(json.dumps(FIGURES))
     monkeypatch.setattr(made, "FIGURES", figures)
     monkeypatch.setattr(made, "flavour", lambda: "3.99 optimised")
+    monkeypatch.setattr(made.native, "AVAILABLE", False)
     monkeypatch.setattr(made.shutil, "which", lambda name: name)
     monkeypatch.setattr(made.subprocess, "run", lambda *_, **__: None)
     return made
