@@ -7,7 +7,6 @@ nowhere else. What a batch holds is first heard as a whole (levels, speech), the
 from __future__ import annotations
 
 import binascii
-from binascii import a2b_base64
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -98,7 +97,7 @@ class Analyst:
         for now_ns, kind, payload in entries:
             if kind in _UPLINK:
                 try:
-                    ulaw = a2b_base64(payload)
+                    ulaw = binascii.a2b_base64(payload)
                 except binascii.Error:
                     spoiled.append(len(frames) + len(spoiled))
                     continue

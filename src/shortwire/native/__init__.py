@@ -1,7 +1,7 @@
 """The compiled part, where it was built: the media path's usual case, and hearing a batch of frames.
 
 Everything here has a twin in Python that does the same (docs/why/native.md); `AVAILABLE` says which of the two runs.
-Built at installation by `build_native.py` where there is a C compiler; without one nothing is missing but speed.
+Built at installation by `hatch_build.py` where there is a C compiler; without one nothing is missing but speed.
 """
 
 from __future__ import annotations
@@ -27,16 +27,13 @@ else:
 
 
 class _PurePython(WSListener):
-    """What `media.Listener` is, without a shortcut."""
+    """What `media.Listener` is, without a shortcut: whoever derives from it gives `frame` both names."""
 
     def __init__(self) -> None:
         super().__init__()
         self.shortcut: Any = None
         self.joining = False
         self.quick_fd = -1
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        self.frame(transport, frame)
 
     def frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Any frame that did not go the short way."""

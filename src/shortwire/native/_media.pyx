@@ -11,8 +11,6 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
-import array
-
 cdef extern from *:
     """
     #include <time.h>

@@ -233,14 +233,15 @@ class LeanSocket(Listener):
     def _too_big(self) -> None:
         """picows has said 1009 and goes on reading: nothing of what comes now counts."""
         self._closing, self._close = True, (1009, "message too big")
-        self._partial, self.joining = bytearray(), True
+        self._hear_no_more()
 
     def _refuse(self, code: int, reason: str) -> None:
         self.close(code, reason)
-        self._partial, self.joining = (
-            bytearray(),
-            True,
-        )  # whatever still comes is a fragment out of place, and goes nowhere
+        self._hear_no_more()
+
+    def _hear_no_more(self) -> None:
+        """Whatever still comes is a fragment out of place, and goes nowhere."""
+        self._partial, self.joining = bytearray(), True
 
     def _closed_by_peer(self, transport: WSTransport, payload: bytes) -> None:
         if not self._closing:

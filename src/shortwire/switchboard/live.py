@@ -247,6 +247,7 @@ class LiveCall:
 
     def failed(self, what: str) -> None:
         """See `Ticked`."""
+        log.exception("call.tick_failed", call_id=self.record.id, what=what)
         self.end(HangupCause.INTERNAL_ERROR, what)
 
     def _deadlines(self, now_ns: int) -> None:

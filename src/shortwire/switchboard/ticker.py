@@ -11,13 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-import structlog
-
 from ..clock import NS_PER_MS, NS_PER_S, Clock
 
 __all__ = ["TICK_S", "Ticked", "Ticker"]
-
-log = structlog.get_logger(__name__)
 
 TICK_S = 0.05
 _TURN_NS = 5 * NS_PER_MS
@@ -42,7 +38,7 @@ class Ticked(Protocol):
         ...
 
     def failed(self, what: str) -> None:
-        """One of the two raised: a mistake of ours, and this call's alone."""
+        """One of the two raised, and is being handled: a mistake of ours, and this call's alone."""
         ...
 
 
@@ -141,5 +137,4 @@ class Ticker:
             self._analysing = False
 
     def _failed(self, call: Ticked, what: str) -> None:
-        log.exception("call.tick_failed", what=what)
         call.failed(f"{what} failed; see the log")
