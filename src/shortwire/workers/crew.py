@@ -89,7 +89,7 @@ class Crew:
         if chosen is None:
             refuse(sock)
         else:
-            takers[chosen].hand(sock)
+            takers[chosen].hand(sock, asked)
 
     def health(self) -> Mapping[str, Any]:
         """As of a desk: of all of them."""
@@ -115,7 +115,7 @@ class Crew:
             "speaks": speaks,
             "settings": settings_said(self._settings),
         }
-        hired = await hire(worker, instructions, self._news.set)
+        hired = await hire(worker, instructions, self._news.set, self.take)
         self._hired[worker] = hired
         return hired
 

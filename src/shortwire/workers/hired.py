@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from ..clock import NS_PER_S, SystemClock
-from .choosing import Seat
+from .choosing import Asked, Seat
 from .messages import Line
 from .passing import pass_socket
 
@@ -34,7 +34,14 @@ class Hired:
     """Made by `hire`. `begun` is set when it is ready; `gone` when it has ended."""
 
     def __init__(
-        self, worker: int, process: asyncio.subprocess.Process, line: Line, channel: socket.socket, heard: _Heard
+        self,
+        worker: int,
+        process: asyncio.subprocess.Process,
+        line: Line,
+        channel: socket.socket,
+        *,
+        heard: _Heard,
+        left_over: _LeftOver,
     ) -> None:
         self.worker = worker
         self.process = process
@@ -44,9 +51,10 @@ class Hired:
         """What it said when it could not begin."""
         self.figures: dict[str, Any] = {}
         self._channel = channel
-        self._pending: deque[socket.socket] = deque()
+        self._pending: deque[tuple[socket.socket, Asked]] = deque()
         self._handed = 0
         self._heard = heard
+        self._left_over = left_over
         self._heard_ns = 0
         self._takes = False
         self._listening = asyncio.create_task(self._listen(), name=f"worker {worker}")
@@ -64,12 +72,13 @@ class Hired:
         fresh = _now_ns() - self._heard_ns < _FRESH_S * NS_PER_S and bool(self.figures.get("ready", True))
         return Seat(self.worker, load, fresh)
 
-    def hand(self, sock: socket.socket) -> None:
-        """Give it a connection. It may turn out to be gone; then so is the connection."""
+    def hand(self, sock: socket.socket, asked: Asked) -> None:
+        """Give it a connection. If it turns out to be gone, the connection is left over; one that is already on its
+        channel then goes with it."""
         if len(self._pending) >= _MOST_PENDING:
             refuse(sock)
             return
-        self._pending.append(sock)
+        self._pending.append((sock, asked))
         if len(self._pending) == 1:
             self._flush()
 
@@ -77,7 +86,7 @@ class Hired:
         loop = asyncio.get_running_loop()
         while self._pending and self._takes:
             try:
-                passed = pass_socket(self._channel, self._pending[0])
+                passed = pass_socket(self._channel, self._pending[0][0])
             except OSError as error:
                 log.warning("worker.does_not_take", worker=self.worker, error=str(error))
                 self.leave()
@@ -86,17 +95,17 @@ class Hired:
                 loop.add_writer(self._channel.fileno(), self._flush)
                 return
             self._handed += 1
-            self._pending.popleft().close()
+            self._pending.popleft()[0].close()
         loop.remove_writer(self._channel.fileno())
 
     def leave(self) -> None:
-        """It takes no more connections; those that wait for it are told to come again."""
+        """It takes no more connections; those that wait for it are somebody else's."""
         if self._channel.fileno() >= 0:
             asyncio.get_running_loop().remove_writer(self._channel.fileno())
             self._channel.close()
         self._takes = False
         while self._pending:
-            refuse(self._pending.popleft())
+            self._left_over(*self._pending.popleft())
 
     async def _listen(self) -> None:
         while (message := await self.line.heard()) is not None:
@@ -129,10 +138,14 @@ class Hired:
 
 
 _Heard = Callable[[], None]
+_LeftOver = Callable[[socket.socket, Asked], None]
 
 
-async def hire(worker: int, instructions: Mapping[str, Any], heard: _Heard) -> Hired:
-    """Start a worker and tell it what it needs to know. `heard` is called after each of its figures."""
+async def hire(worker: int, instructions: Mapping[str, Any], heard: _Heard, left_over: _LeftOver) -> Hired:
+    """Start a worker and tell it what it needs to know.
+
+    `heard` is called after each of its figures, `left_over` with each connection it did not get before it left.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     channel, their_channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with theirs, their_channel:
@@ -155,7 +168,7 @@ async def hire(worker: int, instructions: Mapping[str, Any], heard: _Heard) -> H
             raise
     ours.setblocking(False)
     channel.setblocking(False)
-    made = Hired(worker, process, await Line.open(ours), channel, heard)
+    made = Hired(worker, process, await Line.open(ours), channel, heard=heard, left_over=left_over)
     made.line.say("begin", worker=worker, **instructions)
     return made
 
