@@ -42,7 +42,7 @@ $(VENV)/bin/python:
 	@python=$$(PYTHON='$(PYTHON)' scripts/choose_python.sh) && exec "$$python" -m venv $(VENV)
 
 # Exactly the versions and files that were tried: everything is pinned with its hash.
-$(VENV)/.installed: requirements.txt pyproject.toml hatch_build.py $(wildcard src/shortwire/native/*.pyx) | $(VENV)/bin/python
+$(VENV)/.installed: requirements.txt pyproject.toml hatch_build.py $(wildcard src/shortwire/native/*.p[yx][xd]) | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $@

@@ -1,4 +1,4 @@
-"""Builds `shortwire.native._media` where that is possible; where it is not, says why and installs without it.
+"""Builds the compiled modules of `shortwire.native` where that is possible; where it is not, says why and installs without it.
 
 Nothing is missing then but speed: all of it exists in Python too. SHORTWIRE_BUILD_NATIVE=0 leaves it out.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).resolve().parent
-SOURCE = ROOT / "src/shortwire/native/_media.pyx"
+SOURCES = sorted((ROOT / "src/shortwire/native").glob("_*.pyx"))
 
 
 class NativeBuildHook(BuildHookInterface):
@@ -23,7 +23,7 @@ class NativeBuildHook(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         del version
-        for old in SOURCE.parent.glob("_media*.so"):
+        for old in (ROOT / "src/shortwire/native").glob("_*.so"):
             old.unlink()
         if os.environ.get("SHORTWIRE_BUILD_NATIVE") == "0":
             return
@@ -37,24 +37,31 @@ class NativeBuildHook(BuildHookInterface):
             return
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
-        build_data["force_include"][str(built)] = f"shortwire/native/{built.name}"
+        for made in built:
+            build_data["force_include"][str(made)] = f"shortwire/native/{made.name}"
 
 
-def _build() -> Path:
-    """Compile beside the source, where an editable installation finds it."""
+def _build() -> list[Path]:
+    """Compile beside the sources, where an editable installation finds it: all of them or none."""
     import picows
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
 
     with tempfile.TemporaryDirectory() as folder:
-        extension = Extension("shortwire.native._media", [str(SOURCE)], extra_compile_args=["-O3", "-g0"])
+        extensions = [
+            Extension(f"shortwire.native.{source.stem}", [str(source)], extra_compile_args=["-O3", "-g0"])
+            for source in SOURCES
+        ]
         # picows publishes its declarations; what is built here fits this very version of it.
-        [extension] = cythonize(
-            [extension], include_path=[str(Path(picows.__file__).parents[1])], build_dir=folder, quiet=True
+        extensions = cythonize(
+            extensions,
+            include_path=[str(Path(picows.__file__).parents[1]), str(ROOT / "src")],
+            build_dir=folder,
+            quiet=True,
         )
-        build = Distribution({"name": "shortwire", "ext_modules": [extension]}).get_command_obj("build_ext")
+        build = Distribution({"name": "shortwire", "ext_modules": extensions}).get_command_obj("build_ext")
         build.build_lib, build.build_temp = f"{folder}/lib", f"{folder}/temp"
         build.ensure_finalized()
         build.run()
-        [made] = Path(folder, "lib").rglob("_media*.so")
-        return Path(shutil.copy2(made, SOURCE.parent / made.name))
+        made = [next(Path(folder, "lib").rglob(f"{source.stem}*.so")) for source in SOURCES]
+        return [Path(shutil.copy2(one, SOURCES[0].parent / one.name)) for one in made]

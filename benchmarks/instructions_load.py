@@ -14,6 +14,7 @@ from typing import Any
 from picows import WSMsgType, picows
 
 from shortwire.audio.analyst import Analyst
+from shortwire.audio.ear import new_recorder
 from shortwire.call.session import CallSession, SessionOptions
 from shortwire.clock import SystemClock
 from shortwire.net.lean import LeanSocket
@@ -85,8 +86,9 @@ async def main(row: str, messages: int) -> None:
     nobody = Nobody()
     nobody.session = session
     clock = SystemClock()
-    phone = PhoneLeg(session, clock, nobody, shortcuts=True)
-    agent = AgentLeg(session, clock, nobody, shortcuts=True)
+    recorder = new_recorder(session.side, keeps=False)
+    phone = PhoneLeg(session, clock, nobody, recorder)
+    agent = AgentLeg(session, clock, nobody, recorder)
     phone_side = protocol_factory(lambda _path, _signature: phone, 65_536)()
     phone_side.connection_made(Wire(socket.socket()))
     phone_side.data_received(

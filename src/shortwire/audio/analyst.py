@@ -1,24 +1,21 @@
 """Beside the call: turns, round trips and the tape, made from the side log a few times a second.
 
-Works in batches off the media path: decoding, voice activity and the tape's encoding happen here and
-nowhere else. What a batch holds is first heard as a whole (levels, speech), then told in order of time.
+Works in batches off the media path: what the side log holds is heard (`ear`) and told to the tracker, in order of
+time, and given to the tape.
 """
 
 from __future__ import annotations
 
-import binascii
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from ..call import side
 from ..call.side import SideEntry, SideLog
 from ..call.turns import Turn, TurnTracker
-from ..native import AVAILABLE, media
 from ..records import EventKind
 from ..ulaw import payload_ms
-from .levels import STEPS, level
-from .quality import LOUDEST, HeardFrame, QualityMeter, clipped
-from .voice_activity import VoiceActivity
+from .ear import measured, new_ear
+from .quality import quality_figures
 
 __all__ = ["Analyst"]
 
@@ -30,12 +27,11 @@ class Analyst:
 
     def __init__(self, log: SideLog, tape: Callable[[list[SideEntry]], None] | None = None) -> None:
         self.tracker = TurnTracker()
-        self._voice = VoiceActivity()
+        self.ear = new_ear()
         self._log = log
         self._tape = tape
         self._unwritten: tuple[int, float] | None = None
         self._answered = False
-        self.quality = QualityMeter()
         self.first_audio_ns = 0
         """When the agent's first audio was read, held or not; 0: not yet."""
 
@@ -45,6 +41,10 @@ class Analyst:
             self._answered = True
             self.tracker.answered(now_ns)
 
+    def quality(self) -> dict[str, Any]:
+        """How good the call sounded so far; `quality.quality_figures`."""
+        return quality_figures(self.ear.counted())
+
     def work(self) -> tuple[list[float], list[Turn]]:
         """Digest what the side log holds, and empty it: round trips (ms) and turns that became final."""
         entries = self._log[:]
@@ -52,7 +52,7 @@ class Analyst:
         self._log.clear()
         if entries:
             if self._tape is not None:
-                self._tape(entries)
+                self._tape([*side.plain(entries)])
             self._digest(entries)
             self._flush_written(None)
         return self.tracker.take_round_trips(), self.tracker.take()
@@ -64,58 +64,30 @@ class Analyst:
         return trips + self.tracker.take_round_trips(), turns + self.tracker.take()
 
     def _digest(self, entries: list[SideEntry]) -> None:
-        uplink_frame = self.tracker.uplink_frame
-        heard = iter(self._hear(entries))
         for now_ns, kind, value in entries:
-            if kind == side.UPLINK or kind == side.UPLINK_KEPT:  # noqa: PLR1714 - once per frame, and twice as fast
-                voiced, placed_ns = next(heard)
-                if voiced is not None:
-                    uplink_frame(now_ns, voiced, now_ns if kind == side.UPLINK else None, placed_ns)
+            if kind == side.FRAMES:
+                self._flush_written(None)
+                self.ear.digest(value, self.tracker)  # type: ignore[union-attr]  # the compiled one has noted them
+            elif kind in _UPLINK:
+                self._uplink(now_ns, kind, value)
             elif kind == side.RELAYED:
                 self._downlink(now_ns, value[2], value[0])
             elif kind != side.TICK:
                 self._other(now_ns, kind, value)
 
-    def _hear(self, entries: list[SideEntry]) -> Iterable[tuple[bool | None, int]]:
-        """Whether there is speech in each caller frame of a batch, None where it is not base64; when it was spoken."""
-        found = media.hear(entries, STEPS, *LOUDEST) if AVAILABLE else None
-        if found is None:
-            return self._hear_slowly(entries)
-        frames, clipped_samples = found
-        return zip(*self._understood(frames, clipped_samples), strict=True)
-
-    def _understood(self, frames: list[HeardFrame], clipped_samples: int) -> tuple[list[bool], list[int]]:
-        voiced = self._voice.voiced_at([loudness for _, _, loudness in frames])
-        self.quality.uplink_frames(frames, voiced, clipped_samples)
-        return voiced, self.tracker.place([at_ns for at_ns, _, _ in frames])
-
-    def _hear_slowly(self, entries: list[SideEntry]) -> list[tuple[bool | None, int]]:
-        """The same for any payloads, in Python."""
-        frames: list[HeardFrame] = []
-        spoiled: list[int] = []
-        clipped_samples = 0
-        for now_ns, kind, payload in entries:
-            if kind in _UPLINK:
-                try:
-                    ulaw = binascii.a2b_base64(payload)
-                except binascii.Error:
-                    spoiled.append(len(frames) + len(spoiled))
-                    continue
-                frames.append((now_ns, len(ulaw), level(ulaw)))
-                clipped_samples += clipped(ulaw)
-        told: list[tuple[bool | None, int]] = [*zip(*self._understood(frames, clipped_samples), strict=True)]
-        for index in spoiled:
-            told.insert(index, (None, 0))
-        return told
+    def _uplink(self, now_ns: int, kind: int, payload: bytes) -> None:
+        if (found := measured(payload)) is not None:
+            voiced, placed_ns = self.ear.frame(now_ns, *found)
+            self.tracker.uplink_frame(now_ns, voiced, now_ns if kind == side.UPLINK else None, placed_ns)
 
     def _downlink(self, now_ns: int, ms: float, event_id: int) -> None:
         if not self.first_audio_ns:
             self.first_audio_ns = now_ns
-        self.tracker.agent_audio(now_ns, ms, event_id)
-        self.quality.downlink_audio(now_ns, ms, event_id)
         # The pieces of one message share its instant, and when the first of them was written.
         if self._unwritten is not None and self._unwritten[0] != now_ns:
             self._flush_written(None)
+        self.tracker.agent_audio(now_ns, ms, event_id)
+        self.ear.agent(now_ns, ms, event_id)
         self._unwritten = (now_ns, ms)
 
     def _other(self, now_ns: int, kind: int, value: Any) -> None:
@@ -136,7 +108,7 @@ class Analyst:
         elif kind == side.BARGE_IN:
             self._flush_written(None)
             self.tracker.barge_in(now_ns, value, now_ns)
-            self.quality.cleared()
+            self.ear.cleared()
         elif kind == side.WORDS:
             self._words(now_ns, *value)
 

@@ -1,210 +1,106 @@
 """How good a call sounded, and whose doing it was: jitter, holes, levels, clipping, echo.
 
-Off the media path; fed from the side log live or from a tape afterwards, with the same result. Jitter is
-RFC 3550's (section 6.4.1), on frames that are 20 ms apart in the carrier's time. Echo needs numpy (extra ``audio``)
-and the whole recording.
+Figures of what `meter` counted, live or from a tape afterwards, with the same result. Echo needs numpy (extra
+``audio``) and the whole recording.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..call.tape import Kind, Record
-from ..clock import NS_PER_MS
 from ..ulaw import BYTES_PER_MS, FRAME_BYTES
+from .ear import clipped, measured, new_ear
 from .levels import FLOOR_DB, STEPS_PER_DB, level, level_of_db
+from .meter import NOISE_PER_STEP, SPEECH_PER_STEP, Counted
 from .mulaw import LINEAR
-from .voice_activity import VoiceActivity
 
-__all__ = ["LOUDEST", "Echo", "HeardFrame", "QualityMeter", "clipped", "find_echo", "quality_of", "verdict"]
+__all__ = ["AgentLevels", "Echo", "find_echo", "quality_figures", "quality_of", "verdict"]
 
-LATE_MS = 60.0
-"""A frame so much later than the least delayed one of its second is late: a listener's buffer would be empty."""
-_BLOCK = 50
-"""Frames of a second: the least delayed one says where all of them belong."""
-_BROKEN_NS = 500 * NS_PER_MS
-LOUDEST = tuple(code for code, sample in enumerate(LINEAR) if abs(sample) >= 32124)
-"""The loudest codes of mu-law, one of each sign."""
 _NOISE_STEP = level_of_db(-50.0)
-_UNDERRUN_MS = 10.0
-"""Shorter pauses are the jitter of our own clock."""
 
 
-_PER_STEP = 5
-"""Levels are counted in tenths of a dB: a call of any length takes the same room."""
-_NOISE_FRAMES = 500
-_NOISE_PER_STEP = 2
-
-
-def clipped(ulaw: bytes) -> int:
-    """How many samples are as loud as mu-law can say."""
-    return sum(ulaw.count(code) for code in LOUDEST)
-
-
-class _Loudness:
-    """Levels of one direction."""
+class AgentLevels:
+    """How loud the agent's audio was: live, nobody has the time to look at it."""
 
     def __init__(self) -> None:
         self._speech: Counter[int] = Counter()
-        self.samples = 0
-        self.clipped = 0
+        self._samples = self._clipped = 0
 
-    def speech(self, loudness: float) -> None:
-        """The level of a frame that holds speech, as `levels.level` reads it."""
-        self._speech[round(loudness * _PER_STEP)] += 1
-
-    def as_dict(self) -> dict[str, float | None]:
-        return {
-            "speech_db": self._median_db(),
-            "clipped_percent": round(100 * self.clipped / self.samples, 3) if self.samples else None,
-        }
-
-    def _median_db(self) -> float | None:
-        left = self._speech.total() // 2
-        for step in sorted(self._speech):
-            left -= self._speech[step]
-            if left < 0:
-                return round(step / _PER_STEP / STEPS_PER_DB + FLOOR_DB, 1)
-        return None
-
-
-HeardFrame = tuple[int, int, float]
-"""A caller frame: read at (ns), bytes of mu-law, its level (`levels.level`)."""
-
-
-class QualityMeter:
-    """One call. Frames and audio in order of time; `as_dict` any time."""
-
-    def __init__(self) -> None:
-        self.frames = 0
-        self._jitter_ms = 0.0
-        self._last_ns = 0
-        self._delays: list[int] = []
-        self._sent_ns = 0
-        self._block_least: int | None = None
-        self._late = 0
-        self._late_most_ms = 0.0
-        self._missing = 0
-        self._party, self._agent = _Loudness(), _Loudness()
-        self._noise: deque[int] = deque(maxlen=_NOISE_FRAMES)
-        """In quarters of a dB: small numbers are one object each in the whole process, and a call has 500."""
-        self._event_id: int | None = None
-        self._plays_until_ns = 0
-        self._underruns = 0
-        self._underrun_ms = 0.0
-
-    def uplink_frames(self, frames: Sequence[HeardFrame], voiced: Sequence[bool], clipped_samples: int) -> None:
-        """Caller frames read, in order of time, which of them hold speech, and how many samples are clipped."""
-        party = self._party
-        party.clipped += clipped_samples
-        noise = self._noise.append
-        last_ns, jitter_ms, sent_ns = self._last_ns, self._jitter_ms, self._sent_ns
-        for (now_ns, size, loudness), speech in zip(frames, voiced, strict=True):
-            party.samples += size
-            length_ns = size * NS_PER_MS // BYTES_PER_MS
-            if speech:
-                party.speech(loudness)
-            else:
-                noise(round(loudness * _NOISE_PER_STEP))
-            if self.frames:
-                since_ns = now_ns - last_ns
-                jitter_ms += (abs(since_ns - length_ns) / NS_PER_MS - jitter_ms) / 16
-                if since_ns > _BROKEN_NS:
-                    self._end_block()
-            self.frames += 1
-            last_ns = now_ns
-            sent_ns += length_ns
-            self._delays.append(now_ns - sent_ns)
-            if len(self._delays) == _BLOCK:
-                self._end_block()
-        self._last_ns, self._jitter_ms, self._sent_ns = last_ns, jitter_ms, sent_ns
-
-    def downlink_audio(self, now_ns: int, ms: float, event_id: int, ulaw: bytes = b"") -> None:
-        """Agent audio written to the phone; `ulaw` where its level is wanted (live, nobody has the time)."""
-        if ulaw:
-            self._agent_level(ulaw)
-        pause_ms = (now_ns - self._plays_until_ns) / NS_PER_MS
-        if event_id == self._event_id and self._plays_until_ns and pause_ms > _UNDERRUN_MS:
-            self._underruns += 1
-            self._underrun_ms += pause_ms
-        self._event_id = event_id
-        self._plays_until_ns = max(now_ns, self._plays_until_ns) + int(ms * NS_PER_MS)
-
-    def _agent_level(self, ulaw: bytes) -> None:
+    def audio(self, ulaw: bytes) -> None:
+        """Written to the phone, in order or not."""
         for at in range(0, len(ulaw), FRAME_BYTES):
             loudness = level(ulaw[at : at + FRAME_BYTES])
             if loudness > _NOISE_STEP:
-                self._agent.speech(loudness)
-        self._agent.samples += len(ulaw)
-        self._agent.clipped += clipped(ulaw)
+                self._speech[round(loudness * SPEECH_PER_STEP)] += 1
+        self._samples += len(ulaw)
+        self._clipped += clipped(ulaw)
 
-    def cleared(self) -> None:
-        """The phone's buffer was emptied: what comes next is no continuation."""
-        self._event_id, self._plays_until_ns = None, 0
+    def as_dict(self) -> dict[str, float | None]:
+        return _levels(self._speech, self._clipped, self._samples)
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able. Levels in dB of full scale (mean magnitudes), lengths in ms; None where there was nothing."""
-        self._end_block()
-        noise = sorted(self._noise)
-        return {
-            "uplink": {
-                "frames": self.frames,
-                "jitter_ms": round(self._jitter_ms, 2) if self.frames > 1 else None,
-                "late_frames": self._late,
-                "latest_ms": round(self._late_most_ms, 1),
-                "missing_frames": self._missing,
-                "noise_db": round(noise[len(noise) // 2] / _NOISE_PER_STEP / STEPS_PER_DB + FLOOR_DB, 1)
-                if noise
-                else None,
-                **self._party.as_dict(),
-            },
-            "downlink": {
-                "underruns": self._underruns,
-                "underrun_ms": round(self._underrun_ms, 1),
-                **self._agent.as_dict(),
-            },
-        }
 
-    def _end_block(self) -> None:
-        """No frame can arrive before it was spoken: the least delayed one of a block shows what the line took."""
-        if not self._delays:
-            return
-        least = min(self._delays)
-        # A few frames alone may all have been late; they say nothing of the line.
-        if self._block_least is not None and len(self._delays) == _BLOCK:
-            # The line took longer for a whole second: frames were left out. A drifting clock moves by far less.
-            skipped = round((least - self._block_least) / (20 * NS_PER_MS))
-            self._missing += max(0, skipped) if least - self._block_least > 15 * NS_PER_MS else 0
-        if len(self._delays) == _BLOCK or self._block_least is None:
-            self._block_least = least
-        for delay in self._delays:
-            late_ms = (delay - least) / NS_PER_MS
-            if late_ms > LATE_MS:
-                self._late += 1
-            self._late_most_ms = max(self._late_most_ms, late_ms)
-        self._delays.clear()
+def quality_figures(counted: Counted, agent: AgentLevels | None = None) -> dict[str, Any]:
+    """JSON-able. Levels in dB of full scale (mean magnitudes), lengths in ms; None where there was nothing."""
+    noise = counted.noise
+    return {
+        "uplink": {
+            "frames": counted.frames,
+            "jitter_ms": round(counted.jitter_ms, 2) if counted.frames > 1 else None,
+            "late_frames": counted.late,
+            "latest_ms": round(counted.latest_ms, 1),
+            "missing_frames": counted.missing,
+            "noise_db": _db(noise[len(noise) // 2] / NOISE_PER_STEP) if noise else None,
+            **_levels(counted.speech, counted.clipped, counted.samples),
+        },
+        "downlink": {
+            "underruns": counted.underruns,
+            "underrun_ms": round(counted.underrun_ms, 1),
+            **(agent or AgentLevels()).as_dict(),
+        },
+    }
+
+
+def _levels(speech: Mapping[int, int], clipped_samples: int, samples: int) -> dict[str, float | None]:
+    return {
+        "speech_db": _median_db(speech),
+        "clipped_percent": round(100 * clipped_samples / samples, 3) if samples else None,
+    }
+
+
+def _median_db(speech: Mapping[int, int]) -> float | None:
+    left = sum(speech.values()) // 2
+    for step in sorted(speech):
+        left -= speech[step]
+        if left < 0:
+            return _db(step / SPEECH_PER_STEP)
+    return None
+
+
+def _db(steps: float) -> float:
+    return round(steps / STEPS_PER_DB + FLOOR_DB, 1)
 
 
 def quality_of(records: Sequence[Record]) -> dict[str, Any]:
     """The figures of a call on tape, the agent's levels included."""
-    meter, ears, event_id = QualityMeter(), VoiceActivity(), 0
+    ear, agent, event_id = new_ear(), AgentLevels(), 0
     for record in records:
         match record.kind:
-            case Kind.UPLINK_AUDIO | Kind.UPLINK_KEPT if ulaw := _ulaw(record):
-                loudness = level(ulaw)
-                meter.uplink_frames([(record.at_ns, len(ulaw), loudness)], ears.voiced_at((loudness,)), clipped(ulaw))
+            case Kind.UPLINK_AUDIO | Kind.UPLINK_KEPT if (found := measured(record.data)) and found[0]:
+                ear.frame(record.at_ns, *found)
             case Kind.AGENT_AUDIO:
                 event_id = int(record.value["event_id"])
             case Kind.DOWNLINK_AUDIO if ulaw := _ulaw(record):
-                meter.downlink_audio(record.at_ns, len(ulaw) / BYTES_PER_MS, event_id, ulaw)
+                agent.audio(ulaw)
+                ear.agent(record.at_ns, len(ulaw) / BYTES_PER_MS, event_id)
             case Kind.BARGE_IN:
-                meter.cleared()
+                ear.cleared()
             case _:
                 pass
-    return meter.as_dict()
+    return quality_figures(ear.counted(), agent)
 
 
 def _ulaw(record: Record) -> bytes:

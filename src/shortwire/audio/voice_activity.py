@@ -7,12 +7,12 @@ speech. Each frame is judged by itself, without a hang-over: joining frames to u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .levels import FLOOR_DB, STEPS_PER_DB, level, level_of_db
 
-__all__ = ["VoiceActivity", "VoiceOptions"]
+__all__ = ["Thresholds", "VoiceActivity", "VoiceOptions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,32 @@ class VoiceOptions:
     noise_memory_s: float = 2.5
     """The noise is the quietest there was for so long; also how long a sudden new noise passes for speech."""
 
+    def in_steps(self) -> Thresholds:
+        """The same as `levels.level` counts."""
+        return Thresholds(
+            above_noise=self.above_noise_db * STEPS_PER_DB,
+            below_peak=self.below_peak_db * STEPS_PER_DB,
+            least=level_of_db(self.least_db),
+            least_at_first=level_of_db(self.least_at_first_db),
+            noisiest_at_first=level_of_db(_NOISIEST_NEW_LINE_DB),
+            decay=self.peak_decay_db_s * STEPS_PER_DB / 50,
+            blocks=max(1, round(self.noise_memory_s * 50 / _BLOCK_FRAMES)),
+        )
+
+
+class Thresholds(NamedTuple):
+    """`VoiceOptions` in steps of `levels.level`, per frame and in blocks."""
+
+    above_noise: float
+    below_peak: float
+    least: float
+    least_at_first: float
+    noisiest_at_first: float
+    decay: float
+    """Of the peak, each frame."""
+    blocks: int
+    """How many the noise is the least of."""
+
 
 _BLOCK_FRAMES = 25
 _QUIETEST = 3
@@ -44,14 +70,10 @@ class VoiceActivity:
     """One direction of one call. Feed every frame in order."""
 
     __slots__ = (
-        "_above",
-        "_below",
         "_blocks",
-        "_decay",
         "_frames",
-        "_keep",
+        "_is",
         "_least",
-        "_least_later",
         "_lows",
         "_mile",
         "_noise",
@@ -60,13 +82,8 @@ class VoiceActivity:
     )
 
     def __init__(self, options: VoiceOptions | None = None) -> None:
-        options = options or VoiceOptions()
-        self._above = options.above_noise_db * STEPS_PER_DB
-        self._below = options.below_peak_db * STEPS_PER_DB
-        self._least = level_of_db(options.least_at_first_db)
-        self._least_later = level_of_db(options.least_db)
-        self._decay = options.peak_decay_db_s * STEPS_PER_DB / 50
-        self._keep = max(1, round(options.noise_memory_s * 50 / _BLOCK_FRAMES))
+        self._is = (options or VoiceOptions()).in_steps()
+        self._least = self._is.least_at_first
         self._peak = 0.0
         self._noise = 0.0
         self._past_noise = 1e9
@@ -78,27 +95,25 @@ class VoiceActivity:
 
     def voiced(self, ulaw: bytes) -> bool:
         """Judge one frame (160 bytes of decoded mu-law; any length works, but the clocks count frames of 20 ms)."""
-        return self.voiced_at((level(ulaw),))[0]
+        return self.voiced_at(level(ulaw))
 
-    def voiced_at(self, levels: Sequence[float]) -> list[bool]:
-        """Judge frames of which the levels are known (`levels.level`)."""
-        above, below, decay = self._above, self._below, self._decay
-        lows, peak = self._lows, self._peak
-        voiced = []
-        for loudness in levels:
-            # The usual frame teaches nothing about the noise: neither among the quietest of its block nor its last.
-            if len(lows) < _QUIETEST or loudness < lows[-1] or self._frames + 1 >= self._mile:
-                self._learn_noise(loudness)
-                lows = self._lows
-            else:
-                self._frames += 1
-            peak -= decay
-            loud = loudness > self._noise + above and loudness > peak - below and loudness > self._least
-            voiced.append(loud)
-            if loud and loudness > peak:
-                peak = loudness
-        self._peak = peak
-        return voiced
+    def voiced_at(self, loudness: float) -> bool:
+        """Judge a frame of which the level is known (`levels.level`)."""
+        lows, thresholds = self._lows, self._is
+        # The usual frame teaches nothing about the noise: neither among the quietest of its block nor its last.
+        if len(lows) < _QUIETEST or loudness < lows[-1] or self._frames + 1 >= self._mile:
+            self._learn_noise(loudness)
+        else:
+            self._frames += 1
+        self._peak -= thresholds.decay
+        loud = (
+            loudness > self._noise + thresholds.above_noise
+            and loudness > self._peak - thresholds.below_peak
+            and loudness > self._least
+        )
+        if loud and loudness > self._peak:
+            self._peak = loudness
+        return loud
 
     @property
     def noise_db(self) -> float:
@@ -119,13 +134,13 @@ class VoiceActivity:
                 self._noise = min(lows[-1], self._past_noise)
         self._frames += 1
         if self._frames == _NEW_LINE_FRAMES and not self._blocks:
-            self._noise = min(lows[-1], level_of_db(_NOISIEST_NEW_LINE_DB))
-            self._least = self._least_later
+            self._noise = min(lows[-1], self._is.noisiest_at_first)
+            self._least = self._is.least
             self._mile = _BLOCK_FRAMES
         if self._frames == _BLOCK_FRAMES:
             self._frames = 0
             self._blocks.append(lows[-1])
-            del self._blocks[: -self._keep]
+            del self._blocks[: -self._is.blocks]
             self._lows = []
             self._past_noise = min(self._blocks)
             self._noise = self._past_noise

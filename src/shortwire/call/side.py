@@ -6,12 +6,14 @@ figures are made from it. An entry is ``(instant in ns, kind, value)``; instants
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 __all__ = [
     "AGENT_AUDIO",
     "BARGE_IN",
     "DOWNLINK",
+    "FRAMES",
     "FROM_AGENT",
     "FROM_PHONE",
     "HEARD",
@@ -26,6 +28,7 @@ __all__ = [
     "WRITTEN",
     "SideEntry",
     "SideLog",
+    "plain",
 ]
 
 SideEntry = tuple[int, int, Any]
@@ -60,5 +63,17 @@ TO_PHONE: Final = 8
 TO_AGENT: Final = 9
 NOTE: Final = 13
 """What the driver told the session beside messages, before it did. value: {"input": name of the method, ...}"""
+FRAMES: Final = 16
+"""Several entries in a row that are `UPLINK` or `RELAYED`, measured already (`native/_ear.pyx`); the instant is the
+first's. value: an object whose `entries()` are the same one by one, where payloads are kept"""
 TICK: Final = 14
 """The session was told the time, and did something about it. value: None"""
+
+
+def plain(entries: Iterable[SideEntry]) -> Iterator[SideEntry]:
+    """The same, with nothing gathered in `FRAMES`."""
+    for entry in entries:
+        if entry[1] == FRAMES:
+            yield from entry[2].entries()
+        else:
+            yield entry

@@ -7,7 +7,6 @@ recordings, so that both mean the same by "the end of speech".
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..clock import NS_PER_MS
@@ -52,34 +51,23 @@ class FrameClock:
 
     def place(self, read_ns: int) -> int:
         """The instant of the next frame, which was read at `read_ns`; never later than that, never going back."""
-        return self.place_all((read_ns,))[0]
-
-    def place_all(self, instants: Iterable[int]) -> list[int]:
-        """The same for several frames."""
-        delays, least, spoken_ns, last_ns = self._delays, self._least, self._spoken_ns, self._last_ns
-        placed = []
-        for read_ns in instants:
-            spoken_ns += _FRAME_NS
-            delay = read_ns - spoken_ns
-            oldest = delays[0] if len(delays) == _SECOND else None
+        delays = self._delays
+        self._spoken_ns += _FRAME_NS
+        delay = read_ns - self._spoken_ns
+        oldest = delays[0] if len(delays) == _SECOND else None
+        delays.append(delay)
+        if delay <= self._least or len(delays) == 1:
+            self._least = delay
+        elif oldest == self._least:
+            self._least = min(delays)  # the least one has left: rare, so no cleverer structure is kept
+        placed_ns = self._spoken_ns + self._least
+        # Nothing is held back for so long: frames were left out, and the line has another delay from now on.
+        if read_ns - placed_ns > _BROKEN_NS:
+            delays.clear()
             delays.append(delay)
-            if delay <= least or len(delays) == 1:
-                least = delay
-            elif oldest == least:
-                least = min(delays)  # the least one has left: rare, so no cleverer structure is kept
-            placed_ns = spoken_ns + least
-            # Nothing is held back for so long: frames were left out, and the line has another delay from now on.
-            if read_ns - placed_ns > _BROKEN_NS:
-                delays.clear()
-                delays.append(delay)
-                least, placed_ns = delay, read_ns
-            if placed_ns > last_ns:
-                last_ns = placed_ns
-            elif last_ns > read_ns:
-                last_ns = read_ns
-            placed.append(last_ns)
-        self._least, self._spoken_ns, self._last_ns = least, spoken_ns, last_ns
-        return placed
+            self._least, placed_ns = delay, read_ns
+        self._last_ns = max(placed_ns, min(self._last_ns, read_ns))
+        return self._last_ns
 
 
 class SpeechEdges:
@@ -130,6 +118,25 @@ class SpeechEdges:
                 self.stretches[-1].sent_ns = now_ns
             else:
                 self._sent = now_ns
+
+    def run(self, frames: int, voiced: bool, first_ns: int, last_ns: int, sent_ns: int) -> None:
+        """Several frames in a row, alike and all forwarded: as `frame` and `sent` for each. `first_ns`, `last_ns`:
+        instants of the first and last; `sent_ns`: when the last went on."""
+        self._voiced = voiced
+        if not voiced:
+            self._index += frames
+            return
+        self.frame(first_ns, True)
+        self._index += frames - 1
+        self._last = self._index
+        if self._count == 0:
+            self.stretches[-1].end_ns = last_ns
+        elif (count := self._count + frames - 1) >= self._least:
+            self.stretches.append(Speech(self._begun, last_ns))
+            self._count = 0
+        else:
+            self._count = count
+        self.sent(sent_ns)
 
     def before(self, instant_ns: int) -> Speech | None:
         """The last stretch that began before an instant."""

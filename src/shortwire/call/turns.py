@@ -8,13 +8,30 @@ caller hears: the delay cancels (docs/reference/measurements.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import NamedTuple
 
 from ..clock import NS_PER_MS
 from .speech import HANGOVER_MS, FrameClock, Speech, SpeechEdges
 from .turn import SETTLE_NS, Reply, Turn, turn_of
 
-__all__ = ["Turn", "TurnTracker"]
+__all__ = ["Outlook", "Turn", "TurnTracker"]
+
+_NEVER_NS = 1 << 62
+
+
+class Outlook(NamedTuple):
+    """What a stretch of like messages may be digested by, without asking for each (`TurnTracker.outlook`)."""
+
+    due_ns: int
+    """Caller frames read before this settle nothing."""
+    event_id: int = -1
+    """Of the last reply: a chunk with the same continues it. -1: every chunk has to be asked for."""
+    read_ms: float = 0.0
+    """Its audio so far."""
+    from_ns: int = 0
+    """Since when it is heard, as far as known: with `read_ms` it ends `read_ms` later."""
+    ends_ns: int = 0
+    """A chunk of another id that is read until then continues it too. 0: none does."""
 
 
 class TurnTracker:
@@ -50,14 +67,9 @@ class TurnTracker:
         """The call was answered: zero of all instants. Without it the first fact fed is zero."""
         self._zero_ns = now_ns
 
-    def place(self, instants: Iterable[int]) -> list[int]:
-        """When caller frames that were read at `instants` were spoken, by our clock (`FrameClock`). All frames, in
-        order, each once; for `uplink_frame`."""
-        return self._frames.place_all(instants)
-
     def uplink_frame(self, now_ns: int, voiced: bool, sent_ns: int | None = None, placed_ns: int | None = None) -> None:
         """A caller frame of 20 ms read from the phone socket; whether it holds speech, and when it went to the agent
-        (None: it was kept, or dropped). `placed_ns`: what `place` said, where it was asked before."""
+        (None: it was kept, or dropped). `placed_ns`: when it was spoken, where that is known (`FrameClock`)."""
         self._uplink_ns = now_ns
         if self._zero_ns is None:
             self._zero_ns = now_ns
@@ -66,6 +78,37 @@ class TurnTracker:
             self._settle(now_ns)
         if voiced and sent_ns is not None:
             self.speech.sent(sent_ns)
+
+    def outlook(self) -> Outlook:
+        """What the next messages cannot change, as long as they are like those before."""
+        due_ns = _NEVER_NS
+        if self._zero_ns is None:
+            due_ns = 0
+        elif self._open:
+            last, settled_ns = self._open[-1], self._open[0].settled_ns()
+            due_ns = min(
+                due_ns if settled_ns is None else settled_ns, due_ns if last.round_trip_known else last.first_ns
+            )
+        reply = self._last
+        if reply is None or reply.written_ns is None:
+            return Outlook(due_ns)
+        event_id = -1 if reply.event_id is None else reply.event_id
+        if reply.clear_ns is not None or self._transcripts or reply not in self._open:
+            return Outlook(due_ns, event_id, reply.read_ms)
+        from_ns = reply.heard_ns or reply.written_ns
+        return Outlook(due_ns, event_id, reply.read_ms, from_ns, reply.last_heard_ns())
+
+    def uplink_frames(self, frames: int, voiced: bool, first_ns: int, last_ns: int, read_ns: int) -> None:
+        """As `uplink_frame` for several in a row that are alike, all of them sent when they were read, before
+        `Outlook.due_ns`: the first and the last as placed, and when the last was read."""
+        self._uplink_ns = read_ns
+        self.speech.run(frames, voiced, first_ns, last_ns, read_ns)
+
+    def more_audio(self, read_ms: float, event_id: int) -> None:
+        """As `agent_audio` for chunks that continue the last reply: all that was read of it now."""
+        reply = self._last
+        assert reply is not None
+        reply.read_ms, reply.event_id, reply.heard_end_ns = read_ms, event_id, None
 
     def party_said(self, now_ns: int, text: str) -> None:
         """The agent's transcript of the party."""

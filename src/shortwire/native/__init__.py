@@ -1,4 +1,4 @@
-"""The compiled part, where it was built: the media path's usual case, and hearing a batch of frames.
+"""The compiled part, where it was built: the media path's usual case (`media`), and hearing what went over it (`ear`).
 
 Everything here has a twin in Python that does the same (docs/why/native.md); `AVAILABLE` says which of the two runs.
 Built at installation by `hatch_build.py` where there is a C compiler; without one nothing is missing but speed.
@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any, cast
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 if TYPE_CHECKING:
+    from . import _ear as ear
     from . import _media as media
 
-__all__ = ["AVAILABLE", "WHY_NOT", "Listener", "media", "sender"]
+__all__ = ["AVAILABLE", "WHY_NOT", "Listener", "ear", "media", "sender"]
 
 try:
+    from . import _ear as ear
     from . import _media as media
 except (ImportError, ValueError) as error:  # not built; or for another picows, whose layout is checked at import
     AVAILABLE, WHY_NOT = False, str(error)
-    media = None  # type: ignore[assignment]  # nobody looks at it without AVAILABLE
+    ear = media = None  # type: ignore[assignment]  # nobody looks at them without AVAILABLE
 else:
     AVAILABLE, WHY_NOT = True, ""
 

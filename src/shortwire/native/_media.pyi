@@ -2,9 +2,10 @@
 
 from array import array
 from collections.abc import Callable
-from typing import Any
 
 from picows import WSFrame, WSListener, WSTransport
+
+from ._ear import Recorder
 
 class Send:
     def __init__(self, transport: WSTransport) -> None: ...
@@ -17,7 +18,7 @@ class Delays:
 class Shortcut:
     relayed: int
     last_ns: int
-    def __init__(self, side: list[Any], delays: Delays) -> None: ...
+    def __init__(self, recorder: Recorder, delays: Delays) -> None: ...
     def aim(self, send: object) -> None: ...
     def end(self) -> None: ...
 
@@ -36,7 +37,3 @@ class Listener(WSListener):
     quick_fd: int
     def frame(self, transport: WSTransport, frame: WSFrame) -> None: ...
     def broken(self, what: str) -> None: ...
-
-def hear(
-    entries: list[tuple[int, int, Any]], steps: bytes, first_loudest: int, second_loudest: int
-) -> tuple[list[tuple[int, int, float]], int] | None: ...

@@ -6,10 +6,12 @@ What is not usual (a message of another shape, a run that begins, a socket that 
 which does all of it where this module is not built. Both are held to the same tests.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
+
+from shortwire.native._ear cimport Recorder, is_base64
 
 cdef extern from *:
     """
@@ -44,27 +46,6 @@ DEF QUICK_EVERY = 8           # messages between two requests for quick acknowle
 cdef enum:
     NOT_MINE = -1
     RELAYED = 1
-    # Kinds of the side log (`shortwire.call.side`).
-    UPLINK = 1
-    UPLINK_KEPT = 10
-    AGENT_RELAYED = 15
-
-# Of base64: 0..63 the value, 64 padding, 255 anything else.
-cdef uint8_t[256] SIX
-cdef int _code
-for _code in range(256):
-    SIX[_code] = 255
-cdef const uint8_t* _alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-for _code in range(64):
-    SIX[_alphabet[_code]] = _code
-SIX[61] = 64
-
-cdef bint _is_base64(const uint8_t* text, Py_ssize_t size) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef uint8_t worst = 0
-    for i in range(size):
-        worst |= SIX[text[i]]
-    return worst < 128
 
 cdef class Send:
     """Writes one text message to a picows socket; a `MessageSocket`'s `send`."""
@@ -108,7 +89,7 @@ cdef class Shortcut:
     """One direction of one call."""
 
     cdef WSTransport target
-    cdef list side
+    cdef Recorder recorder
     cdef Delays delays
     cdef bytes head
     cdef bytes tail
@@ -117,8 +98,8 @@ cdef class Shortcut:
     cdef public int64_t last_ns
     """When the last of them was read."""
 
-    def __init__(self, list side not None, Delays delays not None):
-        self.side = side
+    def __init__(self, Recorder recorder not None, Delays delays not None):
+        self.recorder = recorder
         self.delays = delays
         self.head = self.tail = b""
 
@@ -196,13 +177,13 @@ cdef class UplinkShortcut(Shortcut):
         length = end - at - ending
         if length <= 0 or length > LARGEST or memcmp(at + length, PyBytes_AS_STRING(self.ending), ending) != 0:
             return NOT_MINE
-        if not _is_base64(at, length):
+        if not is_base64(at, length):
             return NOT_MINE
         self.pass_on(at, length)
+        self.delays.count(sw_now_ns() - read_ns)
         self.relayed += 1
         self.last_ns = read_ns
-        self.side.append((read_ns, <int>UPLINK, PyBytes_FromStringAndSize(<const char*>at, length)))
-        self.delays.count(sw_now_ns() - read_ns)
+        self.recorder.caller(read_ns, at, length)
         return RELAYED
 
 
@@ -238,6 +219,7 @@ cdef class DownlinkShortcut(Shortcut):
         cdef const uint8_t* digit
         cdef Py_ssize_t length, chars
         cdef int64_t event_id = 0
+        cdef double ms
         cdef int books
         if self.target is None or self.continues is None or _out_taken:
             return NOT_MINE
@@ -248,7 +230,7 @@ cdef class DownlinkShortcut(Shortcut):
         if quote == NULL:
             return NOT_MINE
         length = quote - at
-        if length == 0 or length > LARGEST or not _is_base64(at, length):
+        if length == 0 or length > LARGEST or not is_base64(at, length):
             return NOT_MINE
         digit = _literal(quote, end, _EVENT)
         quote = _digits(digit, end, 15)
@@ -267,17 +249,17 @@ cdef class DownlinkShortcut(Shortcut):
         if length > 1 and at[length - 1] == 61:
             chars -= 2 if at[length - 2] == 61 else 1
         chars = chars * 3 >> 2
-        ms = chars / 8.0 if chars & 7 else chars >> 3
+        ms = chars / 8.0
         books = self.continues(read_ns, ms)
         if books == 0:
             return NOT_MINE
         self.pass_on(at, length)
+        self.delays.count(sw_now_ns() - read_ns)
         self.relayed += 1
         self.last_ns = read_ns
-        self.side.append((read_ns, <int>AGENT_RELAYED, (event_id, PyBytes_FromStringAndSize(<const char*>at, length), ms)))
+        self.recorder.agent(read_ns, at, length, event_id, ms)
         if books == 2:
             self.mark(read_ns)
-        self.delays.count(sw_now_ns() - read_ns)
         return RELAYED
 
 
@@ -325,50 +307,3 @@ cdef class Listener(WSListener):
     def broken(self, what):
         """The shortcut raised."""
         raise NotImplementedError
-
-
-def hear(list entries not None, const uint8_t[::1] steps not None, int first_loudest, int second_loudest):
-    """Of the caller frames among entries of the side log: `(read at, bytes, mean of steps)` each, and how many samples
-    are of the two loudest codes.
-
-    None for the whole batch if one of the payloads is not plain base64: the library's decoder knows what to do then.
-    """
-    cdef Py_ssize_t size, i, out
-    cdef const uint8_t* text
-    cdef uint8_t a, b, c, d, sample
-    cdef uint64_t total
-    cdef int k, n, kind
-    cdef int64_t loud = 0
-    cdef uint8_t[3] three
-    cdef list frames = []
-    cdef tuple entry
-    for entry in entries:
-        kind = entry[1]
-        if kind != UPLINK and kind != UPLINK_KEPT:
-            continue
-        payload = entry[2]
-        text = <const uint8_t*>PyBytes_AS_STRING(payload)
-        size = PyBytes_GET_SIZE(payload)
-        if size & 3 or size == 0:
-            return None
-        total = 0
-        out = 0
-        for i in range(0, size, 4):
-            a, b, c, d = SIX[text[i]], SIX[text[i + 1]], SIX[text[i + 2]], SIX[text[i + 3]]
-            n = 3
-            if (a | b | c | d) >= 64:
-                if i + 4 != size or a >= 64 or b >= 64 or d != 64 or c > 64:
-                    return None
-                n = 1 if c == 64 else 2
-                d = 0
-                c &= 63
-            three[0] = (a << 2) | (b >> 4)
-            three[1] = (b << 4) | (c >> 2)
-            three[2] = (c << 6) | d
-            for k in range(n):
-                sample = three[k]
-                total += steps[sample]
-                loud += sample == first_loudest or sample == second_loudest
-            out += n
-        frames.append((entry[0], out, <double>total / out))
-    return frames, loud

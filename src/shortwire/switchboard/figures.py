@@ -122,5 +122,5 @@ class Figures:
         return {
             **call_summary(figures),
             "prewarmed": call.line.was_warm,
-            "quality": call.analyst.quality.as_dict(),
+            "quality": call.analyst.quality(),
         }

@@ -96,12 +96,15 @@ class PhoneLeg(_Leg):
 
     __slots__ = ("media",)
 
-    def __init__(self, session: CallSession, clock: Clock, pump: Pump, *, shortcuts: bool = False) -> None:
+    def __init__(
+        self, session: CallSession, clock: Clock, pump: Pump, recorder: native.ear.Recorder | None = None
+    ) -> None:
+        """`recorder`: of the call's shortcuts; None: there are none."""
         super().__init__(session, clock, pump)
         self.media = session.uplink.message
         """The socket is wired to the core: audio leaves neither facts nor wishes, so there is nothing to pump."""
-        if shortcuts and native.AVAILABLE:
-            self.shortcut = session.uplink.shortcut = native.media.UplinkShortcut(session.side, self._count())
+        if recorder is not None:
+            self.shortcut = session.uplink.shortcut = native.media.UplinkShortcut(recorder, self._count())
 
     def opened(self, socket: MessageSocket) -> None:
         self.socket = socket
@@ -147,11 +150,14 @@ class AgentLeg(_Leg):
 
     __slots__ = ("connection", "media")
 
-    def __init__(self, session: CallSession, clock: Clock, pump: Pump, *, shortcuts: bool = False) -> None:
+    def __init__(
+        self, session: CallSession, clock: Clock, pump: Pump, recorder: native.ear.Recorder | None = None
+    ) -> None:
+        """`recorder`: of the call's shortcuts; None: there are none."""
         super().__init__(session, clock, pump)
         self.media = session.downlink.message
-        if shortcuts and native.AVAILABLE:
-            self.shortcut = session.downlink.shortcut = native.media.DownlinkShortcut(session.side, self._count())
+        if recorder is not None:
+            self.shortcut = session.downlink.shortcut = native.media.DownlinkShortcut(recorder, self._count())
         self.connection = ConnectionInstants()
         """How the connection to the agent's host came about."""
 

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from ..audio.analyst import Analyst
+from ..audio.ear import new_recorder
 from ..call.options import Prewarm
 from ..call.session import CallSession, Fact, Wish
 from ..call.side import NOTE
@@ -69,13 +70,13 @@ class LiveCall:
         self._followers: list[asyncio.Queue[CallEvent]] = []
         options = session_options(context, record)
         self.session = CallSession(options)
-        shortcuts = context.options.native
-        self.phone = PhoneLeg(self.session, context.clock, self, shortcuts=shortcuts)
-        self.agent = AgentLeg(self.session, context.clock, self, shortcuts=shortcuts)
-        self.line = AgentLine(context, record.agent_id, self.api_time)
         self.figures = Figures(context.clock.now_ns())
-        self._marks = MarkWatch()
         taping = Taping(context, record, self.figures.created_ns, options) if context.write_tape else None
+        recorder = new_recorder(self.session.side, keeps=taping is not None) if context.options.native else None
+        self.phone = PhoneLeg(self.session, context.clock, self, recorder)
+        self.agent = AgentLeg(self.session, context.clock, self, recorder)
+        self.line = AgentLine(context, record.agent_id, self.api_time)
+        self._marks = MarkWatch()
         self.analyst = Analyst(self.session.side, taping.write if taping else None)
         self._pumping = False
         self._winding_up: asyncio.Task[None] | None = None

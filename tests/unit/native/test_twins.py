@@ -14,10 +14,9 @@ import pytest
 from picows import WSMsgType, picows
 
 from shortwire import native
-from shortwire.audio.levels import STEPS, level
-from shortwire.audio.quality import LOUDEST, clipped
+from shortwire.audio.ear import new_recorder
 from shortwire.call.session import CallSession, SessionOptions
-from shortwire.call.side import BARGE_IN, HEARD, TO_PHONE, UPLINK, UPLINK_KEPT
+from shortwire.call.side import BARGE_IN, HEARD, TO_PHONE, plain
 from shortwire.clock import SystemClock
 from shortwire.net.lean import LeanSocket
 from shortwire.switchboard.legs import AgentLeg, PhoneLeg
@@ -76,9 +75,10 @@ class House:
             SessionOptions(client_data=b"{}", converters=lambda _in, _out: (None, None), splice=splice)
         )
         self.clock = SystemClock()
+        recorder = new_recorder(self.session.side, keeps=True) if shortcuts else None
         self.legs = {
-            "phone": PhoneLeg(self.session, self.clock, self, shortcuts=shortcuts),
-            "agent": AgentLeg(self.session, self.clock, self, shortcuts=shortcuts),
+            "phone": PhoneLeg(self.session, self.clock, self, recorder),
+            "agent": AgentLeg(self.session, self.clock, self, recorder),
         }
         self.wires = {"phone": Wire(), "agent": Wire()}
         self.sockets: dict[str, LeanSocket] = {}
@@ -116,7 +116,7 @@ class House:
             },
             "side": [
                 (kind, value)
-                for _, kind, value in self.session.side
+                for _, kind, value in plain(self.session.side)
                 if kind not in (HEARD, BARGE_IN) and (marks or kind != TO_PHONE)
             ],
             "counts": (up.frames, up.relayed, up.slow, up.unusable, up.paused_dropped, up.after_end),
@@ -267,21 +267,3 @@ async def test_only_whole_text_messages_go_the_short_way(kind: WSMsgType) -> Non
         assert house.legs["phone"].shortcut.relayed == 0
     finally:
         house.close()
-
-
-def test_a_batch_is_heard_alike() -> None:
-    rng = random.Random(3)
-    for _ in range(300):
-        frames = [rng.randbytes(rng.choice([160, 160, 159, 158, 1, 480])) for _ in range(rng.randrange(6))]
-        entries = [(n, rng.choice([UPLINK, UPLINK_KEPT]), base64.b64encode(f)) for n, f in enumerate(frames)]
-        entries.insert(rng.randrange(len(entries) + 1), (99, 14, None))
-        found = native.media.hear(entries, STEPS, *LOUDEST)
-        assert found is not None
-        heard, loud = found
-        assert heard == [(n, len(f), level(f)) for n, f in enumerate(frames)]
-        assert loud == sum(clipped(f) for f in frames)
-
-
-@pytest.mark.parametrize("payload", [b"", b"A", b"AA", b"AA=A", b"A===", b"AA==AAAA", b"AAA AAAA", b"AAAA="])
-def test_what_is_not_plain_base64_is_left_to_the_library(payload: bytes) -> None:
-    assert native.media.hear([(1, UPLINK, payload)], STEPS, *LOUDEST) is None
