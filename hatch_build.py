@@ -1,4 +1,4 @@
-"""Builds the compiled modules of `shortwire.native` where that is possible; where it is not, says why and installs without it.
+"""Builds the compiled modules of `shortwire.native` where it can; where not, says why and installs without them.
 
 Nothing is missing then but speed: all of it exists in Python too. SHORTWIRE_BUILD_NATIVE=0 leaves it out.
 """

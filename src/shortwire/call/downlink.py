@@ -315,6 +315,13 @@ class Downlink:
             and self._send is not None
         )
 
+    def quiet_until_ns(self, now_ns: int) -> int:
+        """Until when `due` stays false whatever is written meanwhile: nobody needs to ask before."""
+        if self._convert is not None:
+            return 0
+        unmarked = self.playout.written_ms > self.playout.last_mark_ms
+        return (max(now_ns, self._last_write_ns) if unmarked else now_ns) + _TAIL_NS
+
     def tick(self, now_ns: int) -> None:
         """A few times a second: convert what waits, mark a tail that nothing followed."""
         if self._backlog:

@@ -6,7 +6,7 @@ are not both known is None, never zero and never a guess.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ..clock import NS_PER_MS
@@ -72,7 +72,8 @@ class Turn:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: the field names, figures rounded to a hundredth of a millisecond."""
-        return {k: round(v, 2) if isinstance(v, float) else v for k, v in asdict(self).items()}
+        values = ((name, getattr(self, name)) for name in self.__slots__)
+        return {name: round(value, 2) if isinstance(value, float) else value for name, value in values}
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 
 cdef enum:
-    GATHERED = 32             # messages noted in one piece
+    GATHERED = 64             # messages noted in one piece
 
 
 cdef struct Noted:

@@ -28,6 +28,11 @@ IDEMPOTENCY_S: Final = 24 * 3600.0
 _COUNTED: Final = {"preserve_rowcount": True}
 """Asks SQLAlchemy for the number of rows that were really inserted; it does not look otherwise."""
 
+_WHOSE: Final = "whose"
+"""No column's name."""
+_UPDATE: Final = sa.update(calls).where(calls.c.id == sa.bindparam(_WHOSE))
+"""Sets the columns that its parameters name."""
+
 CreateOutcome = CallRecord | Conflict | None
 """The earlier call, a refusal, or None: stored."""
 
@@ -67,10 +72,14 @@ def purge_keys(connection: Connection, before: float) -> int:
 
 
 def _write(connection: Connection, updates: dict[str, Row], appended: list[Row], applied: Applied) -> None:
+    # Calls of which the same changed are one statement: nearly always it is the turns, of many calls at once.
+    alike: dict[frozenset[str], list[Row]] = {}
     for call_id, row in updates.items():
         if row:
-            result = connection.execute(sa.update(calls).where(calls.c.id == call_id).values(row))
-            applied.ignored += result.rowcount == 0
+            alike.setdefault(frozenset(row), []).append({**row, _WHOSE: call_id})
+    for rows in alike.values():
+        result = connection.execute(_UPDATE, rows, execution_options=_COUNTED)
+        applied.ignored += len(rows) - result.rowcount
     if appended:
         result = connection.execute(
             _insert(connection, events).on_conflict_do_nothing(), appended, execution_options=_COUNTED

@@ -78,6 +78,8 @@ class LiveCall:
         self.line = AgentLine(context, record.agent_id, self.api_time)
         self._marks = MarkWatch()
         self.analyst = Analyst(self.session.side, taping.write if taping else None)
+        self.quiet_until_ns = 0
+        """See `Ticked`."""
         self._pumping = False
         self._winding_up: asyncio.Task[None] | None = None
         self._legs_closed = asyncio.Event()
@@ -166,6 +168,7 @@ class LiveCall:
         if self._pumping:
             return
         self._pumping = True
+        self.quiet_until_ns = 0
         session = self.session
         try:
             while session.facts or session.wishes:
@@ -225,8 +228,12 @@ class LiveCall:
     def tick(self, now_ns: int) -> None:
         """See `Ticked`."""
         session = self.session
-        if session.cause is not None or session.downlink.due(now_ns):
+        if session.cause is not None:
             self._tell_time(now_ns)
+            return
+        if session.downlink.due(now_ns):
+            self._tell_time(now_ns)
+        self.quiet_until_ns = session.downlink.quiet_until_ns(now_ns)
 
     def _tell_time(self, now_ns: int) -> None:
         self.session.tick(now_ns)
@@ -286,6 +293,7 @@ class LiveCall:
 
     def _finish(self, cause: HangupCause, detail: str) -> None:
         now_ns = self._clock.now_ns()
+        self.quiet_until_ns = 0
         self.session.side.append((now_ns, NOTE, {"input": "finish", "cause": cause.value, "detail": detail}))
         self.session.finish(cause, now_ns, detail)
 

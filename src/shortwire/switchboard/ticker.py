@@ -1,4 +1,4 @@
-"""The calls' clock: every 50 ms each call is told the time, every 250 ms it is analysed, never all of them at once.
+"""The calls' clock: every 50 ms each call is told the time, twice a second it is analysed, never all at once.
 
 Two hundred calls that do their side work in one go stand between frames for tens of milliseconds. So calls are dealt
 out to groups with a moment of their own, and analyses are done one at a time with the sockets served in between.
@@ -19,7 +19,7 @@ TICK_S = 0.05
 _TURN_NS = 5 * NS_PER_MS
 _TICKS = round(TICK_S * NS_PER_S) // _TURN_NS
 """Turns between two ticks of one call."""
-_GROUPS = 5 * _TICKS
+_GROUPS = 10 * _TICKS
 """Turns between two analyses of one call."""
 _SECOND = NS_PER_S // _TURN_NS
 _FORGET = 0.998
@@ -29,12 +29,15 @@ _FORGET = 0.998
 class Ticked(Protocol):
     """A call, as far as it has to do with time."""
 
+    quiet_until_ns: int
+    """Before this it does not need to be ticked; it may say otherwise at any time."""
+
     def tick(self, now_ns: int) -> None:
-        """Every 50 ms. Nearly always there is nothing to do."""
+        """Every 50 ms, unless it wants to be left alone. Nearly always there is nothing to do."""
         ...
 
     def analyse(self, now_ns: int) -> None:
-        """Every 250 ms: the work beside the media path."""
+        """Every half second: the work beside the media path."""
         ...
 
     def failed(self, what: str) -> None:
@@ -87,6 +90,8 @@ class Ticker:
         self._turn += 1
         for group in self._groups[here % _TICKS :: _TICKS]:
             for call in tuple(group):
+                if now_ns < call.quiet_until_ns:
+                    continue
                 try:
                     call.tick(now_ns)
                 except Exception:

@@ -204,7 +204,7 @@ def test_a_long_stretch_is_noted_in_pieces_and_nothing_comes_between() -> None:
     log.clear()
     recorder.note(102, b"CCCC", 7, 62.5)
     recorder.note(103, b"CCCC", 8, 20)
-    assert [len(value) for _, kind, value in taken if kind == FRAMES] == [32, 32, 32, 4, 1]
+    assert [len(value) for _, kind, value in taken if kind == FRAMES] == [64, 36, 1]
     assert [*plain(taken)] == [
         *((n, UPLINK, b"AAAA") for n in range(100)),
         (100, WORDS, ("k", "t")),
