@@ -27,7 +27,6 @@ __all__ = ["FIRST_MS", "MARK_EVERY_MS", "Downlink"]
 FIRST_MS = 60
 """480 bytes, 640 base64 characters: the shortest piece that is whole in base64 and in 20 ms frames."""
 MARK_EVERY_MS = 500.0
-_MARK_DUE = 2
 _TAIL_NS = 100 * NS_PER_MS
 """Silence of the agent after which the end of what was written gets a mark of its own."""
 _CONVERT_STEP_BYTES = 9_600
@@ -43,12 +42,12 @@ class Downlink:
 
     __slots__ = (
         "_backlog",
+        "_chunks",
         "_convert",
         "_cut",
         "_head",
         "_held",
         "_held_limit_ms",
-        "_last_write_ns",
         "_marks",
         "_paused",
         "_plain",
@@ -58,7 +57,6 @@ class Downlink:
         "_stopped",
         "_straight",
         "_stream_sid",
-        "chunks",
         "held_dropped_ms",
         "held_ms",
         "overflow",
@@ -90,21 +88,29 @@ class Downlink:
         self._stopped = False
         self.run_fresh = False
         """The first audio of a run was written, and nobody has said when: `written` is waited for."""
-        self._last_write_ns = 0
         self.held_ms = 0.0
         self.held_dropped_ms = 0.0
         self._paused = False
         self.shortcut: DownlinkShortcut | None = None
-        """Set before the first message, if at all."""
+        """Set by `shorten`."""
         self.paused_dropped_ms = 0.0
-        self.chunks = 0
-        """Audio messages read from the agent."""
+        self._chunks = 0
         self.slow = 0
         self.stale = 0
         """Audio messages dropped because a barge-in had overtaken them."""
         self.unusable = 0
         self.overflow = 0
         """Audio messages dropped because too much waits for conversion."""
+
+    @property
+    def chunks(self) -> int:
+        """Audio messages read from the agent."""
+        return self._chunks + (self.shortcut.relayed if self.shortcut is not None else 0)
+
+    def shorten(self, shortcut: DownlinkShortcut) -> None:
+        """Before the first message, if at all: straight audio goes this way, and is counted there."""
+        self.shortcut = shortcut
+        self.playout.written = shortcut.written
 
     def begin(self, stream_sid: str, send: Send, now_ns: int) -> None:
         """The phone can be written to; audio held for it goes first. After `stop`: nothing."""
@@ -114,7 +120,7 @@ class Downlink:
         self._stream_sid = stream_sid
         self._send = send
         if self.shortcut is not None and not self._plain:
-            self.shortcut.begin(self._head, MEDIA_TAIL, self.continues, self.mark_here)
+            self.shortcut.begin(self._head, MEDIA_TAIL, self.mark_here, MARK_EVERY_MS)
         self._choose()
         held, self._held = self._held, []
         self.held_ms = 0.0
@@ -163,24 +169,15 @@ class Downlink:
         if send is None or event_id < self._stale_below or not payload:
             return self._audio(payload, event_id, now_ns)
         ms = payload_ms(payload)
-        books = self.continues(now_ns, ms)
-        if not books:
-            return self._audio(payload, event_id, now_ns)
+        written = self.playout.written
+        if not written.extends(now_ns, ms):
+            return self._audio(payload, event_id, now_ns)  # it begins a run
+        self._chunks += 1
         send(self._head + payload + MEDIA_TAIL)
         self._side.append((now_ns, RELAYED, (event_id, payload, ms)))
-        if books == _MARK_DUE:
+        if written.ms - written.marked_ms >= MARK_EVERY_MS:
             self._mark(send, now_ns)
         return True
-
-    def continues(self, now_ns: int, ms: float) -> int:
-        """The books of straight audio that is about to be written: 0 if it begins a run, which is another matter and
-        nothing is noted; else 1, or 2 where a mark is due behind it."""
-        playout = self.playout
-        if not playout.extends(now_ns, ms):
-            return 0
-        self.chunks += 1
-        self._last_write_ns = now_ns
-        return _MARK_DUE if playout.written_ms - playout.last_mark_ms >= MARK_EVERY_MS else 1
 
     def mark_here(self, now_ns: int) -> None:
         """A mark behind what was written."""
@@ -197,7 +194,7 @@ class Downlink:
         return self._audio(payload, event_id, now_ns)
 
     def _audio(self, payload: bytes, event_id: int, now_ns: int) -> bool:
-        self.chunks += 1
+        self._chunks += 1
         self._side.append((now_ns, AGENT_AUDIO, (event_id, payload, self._convert is not None)))
         if event_id < self._stale_below or self._stopped:
             self.stale += not self._stopped
@@ -232,7 +229,6 @@ class Downlink:
         if playout.written_ms - playout.last_mark_ms >= MARK_EVERY_MS or (begins and ms <= FIRST_MS):
             self._mark(send, now_ns)
         self.run_fresh |= begins
-        self._last_write_ns = now_ns
         return True
 
     def _piece(self, send: Send, payload: bytes, ms: float, event_id: int, now_ns: int) -> None:
@@ -311,7 +307,7 @@ class Downlink:
         playout = self.playout
         return (
             playout.written_ms > playout.last_mark_ms
-            and now_ns - self._last_write_ns > _TAIL_NS
+            and now_ns - playout.written.at_ns > _TAIL_NS
             and self._send is not None
         )
 
@@ -319,8 +315,8 @@ class Downlink:
         """Until when `due` stays false whatever is written meanwhile: nobody needs to ask before."""
         if self._convert is not None:
             return 0
-        unmarked = self.playout.written_ms > self.playout.last_mark_ms
-        return (max(now_ns, self._last_write_ns) if unmarked else now_ns) + _TAIL_NS
+        written = self.playout.written
+        return (written.at_ns if written.ms > written.marked_ms else now_ns) + _TAIL_NS
 
     def tick(self, now_ns: int) -> None:
         """A few times a second: convert what waits, mark a tail that nothing followed."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Protocol
 
-__all__ = ["REFINED_MS", "RUN_GAP_MS", "Confirmed", "Playout"]
+__all__ = ["REFINED_MS", "RUN_GAP_MS", "Confirmed", "PlainWritten", "Playout", "Written"]
 
 RUN_GAP_MS = 200.0
 """Audio that follows the estimated end of the last one by less continues the run: networks jitter."""
@@ -37,38 +38,82 @@ class Confirmed:
     one of its first `REFINED_MS` that came back sooner: the least delayed mark is the truest."""
 
 
+class Written(Protocol):
+    """How much was written to the phone: the part of the ledger that each message changes."""
+
+    ms: float
+    """End of the audio written."""
+    marked_ms: float
+    """Position of the newest mark."""
+    at_ns: int
+    """When something was written last."""
+    plays_until_ns: int
+
+    def extends(self, now_ns: int, ms: float, /) -> bool:
+        """Audio of `ms` is written and continues a run: noted. False: it would begin one, and nothing is noted."""
+        ...
+
+
+class PlainWritten:
+    """`Written` in Python. A shortcut keeps its own."""
+
+    __slots__ = ("at_ns", "marked_ms", "ms", "plays_until_ns")
+
+    def __init__(self) -> None:
+        self.ms = self.marked_ms = 0.0
+        self.at_ns = 0
+        self.plays_until_ns = _LONG_AGO_NS
+
+    def extends(self, now_ns: int, ms: float, /) -> bool:
+        """See `Written`."""
+        until = self.plays_until_ns
+        if now_ns > until:
+            if now_ns - until > _RUN_GAP_NS:
+                return False
+            until = now_ns
+        self.plays_until_ns = until + int(ms * _NS_PER_MS)
+        self.ms += ms
+        self.at_ns = now_ns
+        return True
+
+
 class Playout:
     """One call's playout ledger."""
 
     __slots__ = (
         "_epoch",
         "_outstanding",
-        "_plays_until_ns",
         "_run_confirmed",
         "_run_start_ms",
         "_run_started_ns",
         "_serial",
         "confirmed_ms",
-        "last_mark_ms",
         "returned_marks",
-        "written_ms",
+        "written",
     )
 
     def __init__(self) -> None:
-        self.written_ms = 0.0
-        """End of the audio written."""
+        self.written: Written = PlainWritten()
+        """Replaced, if at all, before the first message."""
         self.confirmed_ms = 0.0
         """End of the audio known to be heard."""
-        self.last_mark_ms = 0.0
-        """Position of the newest mark."""
         self.returned_marks = 0
         self._outstanding: deque[tuple[str, float]] = deque()
         self._epoch = 0
         self._serial = 0
-        self._plays_until_ns = _LONG_AGO_NS
         self._run_start_ms = 0.0
         self._run_confirmed = True
         self._run_started_ns = 0
+
+    @property
+    def written_ms(self) -> float:
+        """End of the audio written."""
+        return self.written.ms
+
+    @property
+    def last_mark_ms(self) -> float:
+        """Position of the newest mark."""
+        return self.written.marked_ms
 
     @property
     def queued_ms(self) -> float:
@@ -82,7 +127,7 @@ class Playout:
     @property
     def plays_until_ns(self) -> int:
         """When the audio written will have been played, by our clock: the way to the carrier is not in it."""
-        return self._plays_until_ns
+        return self.written.plays_until_ns
 
     def overdue_ms(self, now_ns: int) -> float:
         """For how long the oldest outstanding mark should have been back, by our clock; at least: where there were
@@ -90,37 +135,27 @@ class Playout:
         if not self._outstanding:
             return 0.0
         behind_ms = self.written_ms - self._outstanding[0][1]
-        return max(0.0, (now_ns - self._plays_until_ns) / _NS_PER_MS + behind_ms)
+        return max(0.0, (now_ns - self.written.plays_until_ns) / _NS_PER_MS + behind_ms)
 
     def begins_run(self, now_ns: int) -> bool:
         """Whether audio written now would begin a run."""
-        return now_ns - self._plays_until_ns > _RUN_GAP_NS
+        return now_ns - self.written.plays_until_ns > _RUN_GAP_NS
 
     def wrote(self, now_ns: int, ms: float) -> None:
         """Audio of `ms` was written to the phone."""
-        if not self.extends(now_ns, ms):
-            self._run_start_ms = self.written_ms
+        written = self.written
+        if not written.extends(now_ns, ms):
+            self._run_start_ms = written.ms
             self._run_confirmed = False
-            self._plays_until_ns = now_ns
-            self.extends(now_ns, ms)
-
-    def extends(self, now_ns: int, ms: float) -> bool:
-        """Audio of `ms` is written and continues a run: noted. False: it would begin one, and nothing is noted."""
-        until = self._plays_until_ns
-        if now_ns > until:
-            if now_ns - until > _RUN_GAP_NS:
-                return False
-            until = now_ns
-        self._plays_until_ns = until + int(ms * _NS_PER_MS)
-        self.written_ms += ms
-        return True
+            written.plays_until_ns = now_ns
+            written.extends(now_ns, ms)
 
     def mark(self) -> str:
         """A mark is being written behind the audio so far; its name."""
         self._serial += 1
         name = f"{self._epoch}.{self._serial}"
         self._outstanding.append((name, self.written_ms))
-        self.last_mark_ms = self.written_ms
+        self.written.marked_ms = self.written.ms
         return name
 
     def mark_returned(self, name: str, now_ns: int) -> Confirmed | None:
@@ -146,7 +181,7 @@ class Playout:
                 self._run_started_ns = started_ns = at_ns
         if not outstanding and self.written_ms == position_ms:
             # Earlier than by the clock, where the carrier is ahead of it. Not later: the way back would be in it.
-            self._plays_until_ns = min(self._plays_until_ns, now_ns)
+            self.written.plays_until_ns = min(self.written.plays_until_ns, now_ns)
         return Confirmed(position_ms, started_ns)
 
     def cleared(self, now_ns: int) -> float:
@@ -154,11 +189,12 @@ class Playout:
 
         Marks that return from now on belong to dropped audio.
         """
-        left_ms = max(0.0, (self._plays_until_ns - now_ns) / _NS_PER_MS)
+        written = self.written
+        left_ms = max(0.0, (written.plays_until_ns - now_ns) / _NS_PER_MS)
         unheard_ms = min(self.queued_ms, left_ms)
         self._outstanding.clear()
         self._epoch += 1
-        self.written_ms = self.confirmed_ms = self.last_mark_ms = self.written_ms - unheard_ms
-        self._plays_until_ns = now_ns - int((RUN_GAP_MS + 1) * _NS_PER_MS)
+        written.ms = written.marked_ms = self.confirmed_ms = written.ms - unheard_ms
+        written.plays_until_ns = now_ns - int((RUN_GAP_MS + 1) * _NS_PER_MS)
         self._run_confirmed = True
         return unheard_ms

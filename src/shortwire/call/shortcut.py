@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from .playout import Written
+
 __all__ = ["DownlinkShortcut", "Shortcut", "UplinkShortcut"]
 
 
@@ -43,8 +45,11 @@ class DownlinkShortcut(Shortcut, Protocol):
     stale_below: int
     """Audio of older events is none of its business."""
 
-    def begin(
-        self, head: bytes, tail: bytes, continues: Callable[[int, float], int], mark: Callable[[int], None]
-    ) -> None:
-        """The phone can be written to; `continues` and `mark` are `Downlink`'s."""
+    @property
+    def written(self) -> Written:
+        """What it has written, and what it has to know of what others have."""
+        ...
+
+    def begin(self, head: bytes, tail: bytes, mark: Callable[[int], None], mark_every_ms: float) -> None:
+        """The phone can be written to; `mark(now_ns)` writes a mark, for each `mark_every_ms` of audio."""
         ...

@@ -15,6 +15,13 @@ class Delays:
     max_ns: int
     def __init__(self, buckets: array[int]) -> None: ...
 
+class Written:
+    ms: float
+    marked_ms: float
+    at_ns: int
+    plays_until_ns: int
+    def extends(self, now_ns: int, ms: float, /) -> bool: ...
+
 class Shortcut:
     relayed: int
     last_ns: int
@@ -27,9 +34,9 @@ class UplinkShortcut(Shortcut):
 
 class DownlinkShortcut(Shortcut):
     stale_below: int
-    def begin(
-        self, head: bytes, tail: bytes, continues: Callable[[int, float], int], mark: Callable[[int], None]
-    ) -> None: ...
+    @property
+    def written(self) -> Written: ...
+    def begin(self, head: bytes, tail: bytes, mark: Callable[[int], None], mark_every_ms: float) -> None: ...
 
 class Listener(WSListener):
     shortcut: Shortcut | None

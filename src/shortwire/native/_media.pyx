@@ -43,6 +43,10 @@ DEF ROOM = 16                 # before a message, for picows to write the frame'
 DEF LARGEST = 32768           # bytes of payload that go this way: three seconds of audio
 DEF QUICK_EVERY = 8           # messages between two requests for quick acknowledgements
 
+# As in `call/playout.py`.
+cdef int64_t RUN_GAP_NS = 200_000_000
+cdef int64_t LONG_AGO_NS = -(<int64_t>1 << 62)
+
 cdef enum:
     NOT_MINE = -1
     RELAYED = 1
@@ -195,22 +199,47 @@ cdef bytes _FALSE = b"false"
 cdef bytes _END = b'},"type":"audio"}'
 
 
+cdef class Written:
+    """`call.playout.Written`: how much was written to the phone."""
+
+    cdef public double ms, marked_ms
+    cdef public int64_t at_ns, plays_until_ns
+
+    def __init__(self):
+        self.plays_until_ns = LONG_AGO_NS
+
+    cpdef bint extends(self, int64_t now_ns, double ms) noexcept:
+        cdef int64_t until_ns = self.plays_until_ns
+        if now_ns > until_ns:
+            if now_ns - until_ns > RUN_GAP_NS:
+                return False
+            until_ns = now_ns
+        self.plays_until_ns = until_ns + <int64_t>(ms * 1_000_000)
+        self.ms += ms
+        self.at_ns = now_ns
+        return True
+
+
 cdef class DownlinkShortcut(Shortcut):
     """Agent audio to the phone: the shapes and the rules of `shortwire.wire.splice.cut_agent_audio`."""
 
-    cdef object continues
+    cdef readonly Written written
     cdef object mark
+    cdef double mark_every_ms
     cdef public int64_t stale_below
     """Audio of older events was overtaken by a barge-in."""
 
-    def begin(self, head not None, tail not None, continues, mark):
-        """`head` and `tail` go around the payload. `continues(now_ns, ms)` keeps the books: 0 refuses, 2 asks for a
-        mark behind it, which `mark(now_ns)` writes."""
-        self.head, self.tail, self.continues, self.mark = head, tail, continues, mark
+    def __init__(self, Recorder recorder not None, Delays delays not None):
+        super().__init__(recorder, delays)
+        self.written = Written()
+
+    def begin(self, head not None, tail not None, mark not None, double mark_every_ms):
+        """`head` and `tail` go around the payload; `mark(now_ns)` writes a mark, for each `mark_every_ms` of audio."""
+        self.head, self.tail, self.mark, self.mark_every_ms = head, tail, mark, mark_every_ms
 
     def end(self):
         self.target = None
-        self.continues = self.mark = None
+        self.mark = None
 
     cdef int take(self, const uint8_t* text, Py_ssize_t size, int64_t read_ns) except -2:
         cdef const uint8_t* end = text + size
@@ -220,8 +249,7 @@ cdef class DownlinkShortcut(Shortcut):
         cdef Py_ssize_t length, chars
         cdef int64_t event_id = 0
         cdef double ms
-        cdef int books
-        if self.target is None or self.continues is None or _out_taken:
+        if self.target is None or self.mark is None or _out_taken:
             return NOT_MINE
         at = _literal(text, end, _AUDIO)
         if at == NULL:
@@ -250,15 +278,14 @@ cdef class DownlinkShortcut(Shortcut):
             chars -= 2 if at[length - 2] == 61 else 1
         chars = chars * 3 >> 2
         ms = chars / 8.0
-        books = self.continues(read_ns, ms)
-        if books == 0:
-            return NOT_MINE
+        if not self.written.extends(read_ns, ms):
+            return NOT_MINE  # it begins a run
         self.pass_on(at, length)
         self.delays.count(sw_now_ns() - read_ns)
         self.relayed += 1
         self.last_ns = read_ns
         self.recorder.agent(read_ns, at, length, event_id, ms)
-        if books == 2:
+        if self.written.ms - self.written.marked_ms >= self.mark_every_ms:
             self.mark(read_ns)
         return RELAYED
 

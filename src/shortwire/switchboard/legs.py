@@ -157,7 +157,8 @@ class AgentLeg(_Leg):
         super().__init__(session, clock, pump)
         self.media = session.downlink.message
         if recorder is not None:
-            self.shortcut = session.downlink.shortcut = native.media.DownlinkShortcut(recorder, self._count())
+            self.shortcut = shortcut = native.media.DownlinkShortcut(recorder, self._count())
+            session.downlink.shorten(shortcut)
         self.connection = ConnectionInstants()
         """How the connection to the agent's host came about."""
 
