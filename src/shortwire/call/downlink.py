@@ -2,7 +2,7 @@
 
 The first 60 ms of a run travel as a message of their own with a mark behind it: the echo of that mark,
 less 60 ms, is the instant the party began to hear the reply. After that a mark follows each chunk,
-small chunks sharing one per half second, so that marks never cost more than the audio.
+small chunks sharing one (`playout.MARK_EVERY_MS`), so that marks never cost more than the audio.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from .shortcut import DownlinkShortcut
 from .side import AGENT_AUDIO, DOWNLINK, HEARD, RELAYED, TO_PHONE, WRITTEN, SideLog
 from .uplink import AudioConverter, Send
 
-__all__ = ["FIRST_MS", "MARK_EVERY_MS", "Downlink"]
+__all__ = ["FIRST_MS", "Downlink"]
 
 FIRST_MS = 60
 """480 bytes, 640 base64 characters: the shortest piece that is whole in base64 and in 20 ms frames."""
-MARK_EVERY_MS = 500.0
 _TAIL_NS = 100 * NS_PER_MS
 """Silence of the agent after which the end of what was written gets a mark of its own."""
 _CONVERT_STEP_BYTES = 9_600
@@ -120,7 +119,7 @@ class Downlink:
         self._stream_sid = stream_sid
         self._send = send
         if self.shortcut is not None and not self._plain:
-            self.shortcut.begin(self._head, MEDIA_TAIL, self.mark_here, MARK_EVERY_MS)
+            self.shortcut.begin(self._head, MEDIA_TAIL, self.mark_here)
         self._choose()
         held, self._held = self._held, []
         self.held_ms = 0.0
@@ -175,7 +174,7 @@ class Downlink:
         self._chunks += 1
         send(self._head + payload + MEDIA_TAIL)
         self._side.append((now_ns, RELAYED, (event_id, payload, ms)))
-        if written.ms - written.marked_ms >= MARK_EVERY_MS:
+        if written.mark_due():
             self._mark(send, now_ns)
         return True
 
@@ -226,7 +225,7 @@ class Downlink:
             self._mark(send, now_ns)
             ms -= FIRST_MS
         self._piece(send, payload, ms, event_id, now_ns)
-        if playout.written_ms - playout.last_mark_ms >= MARK_EVERY_MS or (begins and ms <= FIRST_MS):
+        if playout.written.mark_due() or (begins and ms <= FIRST_MS):
             self._mark(send, now_ns)
         self.run_fresh |= begins
         return True

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["REFINED_MS", "RUN_GAP_MS", "Confirmed", "PlainWritten", "Playout", "Written"]
+__all__ = ["MARK_EVERY_MS", "REFINED_MS", "RUN_GAP_MS", "Confirmed", "PlainWritten", "Playout", "Written"]
 
 RUN_GAP_MS = 200.0
 """Audio that follows the estimated end of the last one by less continues the run: networks jitter."""
@@ -20,6 +20,10 @@ RUN_GAP_MS = 200.0
 REFINED_MS = 10_000.0
 """How much of a run's audio may put its beginning earlier. Crystals differ, up to 100 ppm with cheap ones: a carrier
 that is ahead by that much returns the marks of a long run 6 ms too early in each minute."""
+
+MARK_EVERY_MS = (500.0, 2000.0)
+"""Audio between two marks of a run: at first, and at last. Between these a quarter of the run so far: the beginning of
+a run is what many marks tell the better, and a long one would pay for them with each."""
 
 _NS_PER_MS = 1_000_000
 _RUN_GAP_NS = int(RUN_GAP_MS * _NS_PER_MS)
@@ -45,6 +49,8 @@ class Written(Protocol):
     """End of the audio written."""
     marked_ms: float
     """Position of the newest mark."""
+    run_ms: float
+    """Where the run began."""
     at_ns: int
     """When something was written last."""
     plays_until_ns: int
@@ -53,14 +59,18 @@ class Written(Protocol):
         """Audio of `ms` is written and continues a run: noted. False: it would begin one, and nothing is noted."""
         ...
 
+    def mark_due(self) -> bool:
+        """Whether a mark should follow what is written: `MARK_EVERY_MS`."""
+        ...
+
 
 class PlainWritten:
     """`Written` in Python. A shortcut keeps its own."""
 
-    __slots__ = ("at_ns", "marked_ms", "ms", "plays_until_ns")
+    __slots__ = ("at_ns", "marked_ms", "ms", "plays_until_ns", "run_ms")
 
     def __init__(self) -> None:
-        self.ms = self.marked_ms = 0.0
+        self.ms = self.marked_ms = self.run_ms = 0.0
         self.at_ns = 0
         self.plays_until_ns = _LONG_AGO_NS
 
@@ -76,6 +86,11 @@ class PlainWritten:
         self.at_ns = now_ns
         return True
 
+    def mark_due(self) -> bool:
+        """See `Written`."""
+        least_ms, most_ms = MARK_EVERY_MS
+        return self.ms - self.marked_ms >= min(most_ms, max(least_ms, (self.ms - self.run_ms) / 4))
+
 
 class Playout:
     """One call's playout ledger."""
@@ -84,7 +99,6 @@ class Playout:
         "_epoch",
         "_outstanding",
         "_run_confirmed",
-        "_run_start_ms",
         "_run_started_ns",
         "_serial",
         "confirmed_ms",
@@ -101,7 +115,6 @@ class Playout:
         self._outstanding: deque[tuple[str, float]] = deque()
         self._epoch = 0
         self._serial = 0
-        self._run_start_ms = 0.0
         self._run_confirmed = True
         self._run_started_ns = 0
 
@@ -145,7 +158,7 @@ class Playout:
         """Audio of `ms` was written to the phone."""
         written = self.written
         if not written.extends(now_ns, ms):
-            self._run_start_ms = written.ms
+            written.run_ms = written.ms
             self._run_confirmed = False
             written.plays_until_ns = now_ns
             written.extends(now_ns, ms)
@@ -173,7 +186,7 @@ class Playout:
             return None
         self.confirmed_ms = position_ms
         started_ns = None
-        of_run_ms = position_ms - self._run_start_ms
+        of_run_ms = position_ms - self.written.run_ms
         if of_run_ms > 0:
             at_ns = now_ns - int(of_run_ms * _NS_PER_MS)
             if not self._run_confirmed or (of_run_ms <= REFINED_MS and at_ns < self._run_started_ns):

@@ -50,6 +50,6 @@ class DownlinkShortcut(Shortcut, Protocol):
         """What it has written, and what it has to know of what others have."""
         ...
 
-    def begin(self, head: bytes, tail: bytes, mark: Callable[[int], None], mark_every_ms: float) -> None:
-        """The phone can be written to; `mark(now_ns)` writes a mark, for each `mark_every_ms` of audio."""
+    def begin(self, head: bytes, tail: bytes, mark: Callable[[int], None]) -> None:
+        """The phone can be written to; `mark(now_ns)` writes a mark, where one is due."""
         ...

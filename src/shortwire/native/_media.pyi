@@ -18,9 +18,11 @@ class Delays:
 class Written:
     ms: float
     marked_ms: float
+    run_ms: float
     at_ns: int
     plays_until_ns: int
     def extends(self, now_ns: int, ms: float, /) -> bool: ...
+    def mark_due(self) -> bool: ...
 
 class Shortcut:
     relayed: int
@@ -36,7 +38,7 @@ class DownlinkShortcut(Shortcut):
     stale_below: int
     @property
     def written(self) -> Written: ...
-    def begin(self, head: bytes, tail: bytes, mark: Callable[[int], None], mark_every_ms: float) -> None: ...
+    def begin(self, head: bytes, tail: bytes, mark: Callable[[int], None]) -> None: ...
 
 class Listener(WSListener):
     shortcut: Shortcut | None

@@ -45,6 +45,8 @@ DEF QUICK_EVERY = 8           # messages between two requests for quick acknowle
 
 # As in `call/playout.py`.
 cdef int64_t RUN_GAP_NS = 200_000_000
+cdef double MARK_LEAST_MS = 500.0
+cdef double MARK_MOST_MS = 2000.0
 cdef int64_t LONG_AGO_NS = -(<int64_t>1 << 62)
 
 cdef enum:
@@ -202,7 +204,7 @@ cdef bytes _END = b'},"type":"audio"}'
 cdef class Written:
     """`call.playout.Written`: how much was written to the phone."""
 
-    cdef public double ms, marked_ms
+    cdef public double ms, marked_ms, run_ms
     cdef public int64_t at_ns, plays_until_ns
 
     def __init__(self):
@@ -219,13 +221,15 @@ cdef class Written:
         self.at_ns = now_ns
         return True
 
+    cpdef bint mark_due(self) noexcept:
+        return self.ms - self.marked_ms >= min(MARK_MOST_MS, max(MARK_LEAST_MS, (self.ms - self.run_ms) / 4))
+
 
 cdef class DownlinkShortcut(Shortcut):
     """Agent audio to the phone: the shapes and the rules of `shortwire.wire.splice.cut_agent_audio`."""
 
     cdef readonly Written written
     cdef object mark
-    cdef double mark_every_ms
     cdef public int64_t stale_below
     """Audio of older events was overtaken by a barge-in."""
 
@@ -233,9 +237,9 @@ cdef class DownlinkShortcut(Shortcut):
         super().__init__(recorder, delays)
         self.written = Written()
 
-    def begin(self, head not None, tail not None, mark not None, double mark_every_ms):
-        """`head` and `tail` go around the payload; `mark(now_ns)` writes a mark, for each `mark_every_ms` of audio."""
-        self.head, self.tail, self.mark, self.mark_every_ms = head, tail, mark, mark_every_ms
+    def begin(self, head not None, tail not None, mark not None):
+        """`head` and `tail` go around the payload; `mark(now_ns)` writes a mark, where one is due."""
+        self.head, self.tail, self.mark = head, tail, mark
 
     def end(self):
         self.target = None
@@ -285,7 +289,7 @@ cdef class DownlinkShortcut(Shortcut):
         self.relayed += 1
         self.last_ns = read_ns
         self.recorder.agent(read_ns, at, length, event_id, ms)
-        if self.written.ms - self.written.marked_ms >= self.mark_every_ms:
+        if self.written.mark_due():
             self.mark(read_ns)
         return RELAYED
 

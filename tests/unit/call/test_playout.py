@@ -272,3 +272,22 @@ def test_the_way_back_of_the_last_mark_does_not_lengthen_a_run() -> None:
     playout.wrote(0, 1_000)
     assert playout.mark_returned(playout.mark(), 1_190 * MS) is not None
     assert playout.begins_run(1_201 * MS)
+
+
+def test_marks_get_rarer_the_longer_a_run_goes_on() -> None:
+    playout, marked = Playout(), []
+    for n in range(1500):
+        playout.wrote(n * 20 * 1_000_000, 20)
+        if playout.written.mark_due():
+            playout.mark()
+            marked.append(playout.last_mark_ms)
+    apart = [after - before for before, after in zip(marked, marked[1:], strict=False)]
+    assert marked[0] == 500
+    assert apart == sorted(apart)
+    assert (apart[0], apart[-1]) == (500, 2000)
+    assert sum(at <= REFINED_MS for at in marked) >= 11
+    playout.cleared(30_000_000_000)
+    playout.wrote(31_000_000_000, 480)
+    assert not playout.written.mark_due()
+    playout.wrote(31_000_000_000, 20)
+    assert playout.written.mark_due()  # of a run of its own
