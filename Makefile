@@ -5,11 +5,12 @@ VENV := .venv
 JOBS ?= 4
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint check serve lock clean
+.PHONY: help demo test test-python lint check serve lock clean
 
 help:
 	@echo "make demo    play the same call on both profiles, on the emulators; no account needed"
 	@echo "make test    run all tests"
+	@echo "make test-python    those of the media path again, without the compiled modules"
 	@echo "make lint    formatting, lint rules, strict types"
 	@echo "make check   lint and test"
 	@echo "make serve   start the optimized server (settings from .env)"
@@ -23,6 +24,13 @@ serve: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+# What the compiled modules have a part in, without them.
+test-python: $(VENV)/.installed-dev
+	PYTHONPATH=tests $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -p without_native \
+		tests/unit/call tests/unit/audio tests/unit/net tests/unit/switchboard tests/unit/native \
+		tests/integration/test_measured_call.py tests/integration/test_toggles.py \
+		tests/integration/test_no_stale_audio_on_the_wire.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check src tests scripts benchmarks

@@ -195,7 +195,12 @@ def test_from_a_wrong_file_to_a_working_call_by_doctors_words_alone(elsewhere: E
     for _ in range(8):
         found = json.loads(invoke("doctor", "--json", "--quick", "--fix", "--yes").stdout)
         reports.append(found["exit_status"])
-        problems = [row for row in found["findings"] if row["outcome"] in ("warn", "fail")]
+        # What no setting mends is not among them: how the Python that runs this was built.
+        problems = [
+            row
+            for row in found["findings"]
+            if row["outcome"] in ("warn", "fail") and row.get("problem") != "slow_build"
+        ]
         if not problems:
             break
         for row in problems:
