@@ -22,8 +22,8 @@ from shortwire.net.lean_phone import protocol_factory
 from shortwire.switchboard.legs import AgentLeg, PhoneLeg
 
 SID = "MZ" + "5" * 32
-AT_ONCE = 10
-"""Messages between two turns of the analyst, as in a live call (five turns a second)."""
+AT_ONCE = 25
+"""Messages between two turns of the analyst, as in a live call (two turns a second)."""
 
 
 class Wire(asyncio.Transport):
@@ -120,10 +120,11 @@ async def main(row: str, messages: int) -> None:
             agent_side.feed(down[n % 50])
         else:
             phone_side.data_received(up[n % 50])
-        if row != "analyst":
-            session.side.clear()
-        elif n % AT_ONCE == AT_ONCE - 1:
-            analyst.work()
+        if n % AT_ONCE == AT_ONCE - 1:
+            if row == "analyst":
+                analyst.work()
+            else:
+                session.side.clear()
         if playout.outstanding_marks:  # as a carrier does, though sooner: marks do not pile up
             playout.mark_returned(f"0.{playout.returned_marks + 1}", clock.now_ns())
     assert playout.outstanding_marks <= 1

@@ -12,6 +12,30 @@ from cpython.object cimport PyObject
 from libc.math cimport fabs, rint
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+cdef extern from *:
+    """
+    #include <stdint.h>
+    /* The weights of all whole groups of four characters; what is returned is 64 or more if one of them is none. */
+    static inline unsigned sw_sum_of_groups(
+        const uint8_t *six, const uint64_t *weights, const uint8_t *text, Py_ssize_t size, uint64_t *total
+    ) {
+        const uint8_t *end = text + size;
+        uint64_t sum = 0;
+        unsigned worst = 0;
+        for (; text < end; text += 4) {
+            unsigned a = six[text[0]], b = six[text[1]], c = six[text[2]], d = six[text[3]];
+            unsigned three = a << 18 | b << 12 | c << 6 | d;
+            worst |= a | b | c | d;
+            sum += weights[three >> 16 & 255] + weights[three >> 8 & 255] + weights[three & 255];
+        }
+        *total = sum;
+        return worst;
+    }
+    """
+    unsigned sum_of_groups "sw_sum_of_groups"(
+        const uint8_t* six, const uint64_t* weights, const uint8_t* text, Py_ssize_t size, uint64_t* total
+    ) noexcept nogil
+
 cdef extern from "Python.h":
     PyObject* PyList_GET_ITEM(object list, Py_ssize_t index)  # borrowed
 
@@ -76,25 +100,25 @@ cdef class Scale:
 
     cdef bint measure(self, const uint8_t* text, Py_ssize_t size, Noted* into) noexcept nogil:
         """Decode a payload and add up its levels; false if it is not plain base64: the library knows what to do."""
-        cdef uint64_t total = 0
+        cdef uint64_t total
         cdef uint8_t a, b, c, d
-        cdef Py_ssize_t i
         cdef int samples = <int>(size // 4 * 3)
         if size & 3 or size == 0:
             return False
-        for i in range(0, size, 4):
-            a, b, c, d = SIX[text[i]], SIX[text[i + 1]], SIX[text[i + 2]], SIX[text[i + 3]]
-            if (a | b | c | d) >= 64:
-                if i + 4 != size or a >= 64 or b >= 64 or d != 64 or c > 64:
-                    return False
-                samples -= 2 if c == 64 else 1
-                total += self.weights[<uint8_t>((a << 2) | (b >> 4))]
-                if c < 64:
-                    total += self.weights[<uint8_t>((b << 4) | (c >> 2))]
-                break
-            total += self.weights[<uint8_t>((a << 2) | (b >> 4))]
+        size -= 4
+        if sum_of_groups(SIX, self.weights, text, size, &total) >= 64:
+            return False
+        # The last group may be filled up.
+        text += size
+        a, b, c, d = SIX[text[0]], SIX[text[1]], SIX[text[2]], SIX[text[3]]
+        if a >= 64 or b >= 64 or c > 64 or d > 64 or (c == 64 and d != 64):
+            return False
+        total += self.weights[<uint8_t>((a << 2) | (b >> 4))]
+        if c < 64:
             total += self.weights[<uint8_t>((b << 4) | (c >> 2))]
+        if d < 64:
             total += self.weights[<uint8_t>((c << 6) | d)]
+        samples -= (c == 64) + (d == 64)
         into.amount = <double><uint32_t>total / samples
         into.clipped = <int>(total >> 32)
         into.size = samples

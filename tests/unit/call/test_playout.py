@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from carrier_model import MS, Carrier, Piece
 from hypothesis import HealthCheck, settings
@@ -281,7 +283,7 @@ def test_marks_get_rarer_the_longer_a_run_goes_on() -> None:
         if playout.written.mark_due():
             playout.mark()
             marked.append(playout.last_mark_ms)
-    apart = [after - before for before, after in zip(marked, marked[1:], strict=False)]
+    apart = [after - before for before, after in itertools.pairwise(marked)]
     assert marked[0] == 500
     assert apart == sorted(apart)
     assert (apart[0], apart[-1]) == (500, 2000)
