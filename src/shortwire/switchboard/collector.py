@@ -14,6 +14,9 @@ __all__ = ["Collector"]
 _CALLS_BETWEEN = 5_000
 """Calls after which a full collection is made although others are live: a machine that is never idle must not grow."""
 
+_OLDER_EVERY = 20
+"""Looks at the youngest objects between two at those that survived one."""
+
 _QUIET_S = 1.0
 
 
@@ -22,8 +25,14 @@ class Collector:
 
     def __init__(self) -> None:
         self._live = 0
+        self._looks = 0
         self._left = 0
         """Calls whose remains were not collected yet."""
+
+    def begin(self) -> None:
+        """The process is up: what it was built of lives as long as it does, and is looked at no more."""
+        gc.collect()
+        gc.freeze()
 
     def call_begins(self) -> None:
         self._live += 1
@@ -38,13 +47,15 @@ class Collector:
             asyncio.get_running_loop().call_later(_QUIET_S, self._if_quiet)
 
     def collect_young(self) -> None:
-        """Once a second while there are calls: what was allocated since and is still there, and cycles among it."""
+        """A few times a second while there are calls: what was allocated since and is still there, and cycles among it."""
         if self._left >= _CALLS_BETWEEN:
             self._collect_all()
-        else:
-            gc.collect(1)
+            return
+        self._looks += 1
+        gc.collect(0 if self._looks % _OLDER_EVERY else 1)
 
     def stop(self) -> None:
+        gc.unfreeze()
         gc.enable()
 
     def _if_quiet(self) -> None:

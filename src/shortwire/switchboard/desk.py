@@ -68,6 +68,7 @@ class Switchboard:
 
     async def start(self) -> None:
         """Run the calls' clock and settle what an earlier process left open."""
+        self._collector.begin()
         self._ticker.begin()
         await self._settler.after_restart()
 

@@ -21,7 +21,7 @@ _TICKS = round(TICK_S * NS_PER_S) // _TURN_NS
 """Turns between two ticks of one call."""
 _GROUPS = 10 * _TICKS
 """Turns between two analyses of one call."""
-_SECOND = NS_PER_S // _TURN_NS
+_SWEEP = NS_PER_S // _TURN_NS // 4
 _FORGET = 0.998
 """Of the lag, per turn: a third of it is left after three seconds."""
 
@@ -48,10 +48,10 @@ class Ticked(Protocol):
 class Ticker:
     """One process's calls and their moments. `begin`, then `stop`; `turn` is the pure part."""
 
-    def __init__(self, clock: Clock, each_second: Callable[[], None] = lambda: None) -> None:
-        """`each_second` is called once a second, while there are calls."""
+    def __init__(self, clock: Clock, sweep: Callable[[], None] = lambda: None) -> None:
+        """`sweep` is called four times a second, while there are calls."""
         self._clock = clock
-        self._each_second = each_second
+        self._sweep = sweep
         self._groups: list[list[Ticked]] = [[] for _ in range(_GROUPS)]
         self._turn = 0
         self._waiting: deque[Ticked] = deque()
@@ -97,8 +97,8 @@ class Ticker:
                 except Exception:
                     self._failed(call, "a tick")
         self._waiting.extend(self._groups[here])
-        if not self._turn % _SECOND:
-            self._each_second()
+        if not self._turn % _SWEEP:
+            self._sweep()
 
     def analyse_one(self, now_ns: int) -> bool:
         """Analyse the call that has waited longest; whether others wait."""

@@ -92,11 +92,22 @@ def test_a_call_that_fails_fails_alone() -> None:
     assert Counter(bad.failures) == {"a tick failed; see the log": 10, "an analysis failed; see the log": 1}
 
 
-def test_a_second_is_told_once_a_second() -> None:
-    seconds: list[None] = []
-    ticker = Ticker(Clock(), lambda: seconds.append(None))
+def test_it_is_swept_four_times_a_second() -> None:
+    sweeps: list[None] = []
+    ticker = Ticker(Clock(), lambda: sweeps.append(None))
     run(ticker, 600)
-    assert len(seconds) == 3
+    assert len(sweeps) == 12
+
+
+def test_what_was_there_before_calls_is_not_looked_at() -> None:
+    before = gc.get_freeze_count()
+    collector = Collector()
+    collector.begin()
+    try:
+        assert gc.get_freeze_count() > before + 1000
+    finally:
+        collector.stop()
+    assert gc.get_freeze_count() == 0
 
 
 async def test_the_collector_is_off_while_calls_are_live() -> None:
@@ -116,7 +127,7 @@ async def test_the_collector_is_off_while_calls_are_live() -> None:
     assert gc.isenabled()
 
 
-async def test_cycles_of_the_last_second_are_collected_during_a_call() -> None:
+async def test_cycles_of_the_last_moments_are_collected_during_a_call() -> None:
     class Knot:
         gone = 0
 
@@ -133,5 +144,11 @@ async def test_cycles_of_the_last_second_are_collected_during_a_call() -> None:
         assert Knot.gone == 0
         collector.collect_young()
         assert Knot.gone == 1
+        survivor = Knot()
+        collector.collect_young()
+        del survivor
+        for _ in range(20):
+            collector.collect_young()
+        assert Knot.gone == 2
     finally:
         collector.stop()
