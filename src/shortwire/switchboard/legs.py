@@ -26,6 +26,15 @@ class Pump(Protocol):
     def leg_closed(self) -> None: ...
 
 
+class _Nobody:
+    def pump(self) -> None: ...
+
+    def leg_closed(self) -> None: ...
+
+
+_NOBODY = _Nobody()
+
+
 class _Leg:
     """What both have in common."""
 
@@ -80,6 +89,11 @@ class _Leg:
     def close(self, code: int = 1000, reason: str = "") -> None:
         if self.socket is not None:
             self.socket.close(code, reason)
+
+    def part(self) -> None:
+        """The call is over and told: whatever the socket still says is nobody's business. Leg and call know each
+        other no more, so that both go when nobody looks at them, and not when a collector comes by."""
+        self._pump = _NOBODY
 
     def _note(self, now_ns: int, name: str, **more: Any) -> None:
         """For the tape: what the session is about to be told."""

@@ -74,6 +74,11 @@ class AgentLine:
             self._warm.add_done_callback(_close_warm)
             self._warm.cancel()
 
+    def part(self) -> None:
+        """The call is over and told: this knows it no more."""
+        self._on_api_time = _to_nobody
+        self._url = self._opening = None
+
     async def _fetch_url(self) -> str:
         now_ns = self._context.clock.now_ns
         began = now_ns()
@@ -98,6 +103,10 @@ class AgentLine:
 
     def _stale_or_failed(self, url: asyncio.Task[str], now_ns: int) -> bool:
         return url.cancelled() or url.exception() is not None or now_ns - self.url_ns > _URL_GOOD_NS
+
+
+def _to_nobody(_vendor: str, _call: str, _ms: float) -> None:
+    """For a request that is answered when its call is over."""
 
 
 def _close_warm(task: asyncio.Task[WarmConnection | None]) -> None:

@@ -416,3 +416,6 @@ class LiveCall:
         )
         log.info("call.ended", call_id=self.record.id, cause=cause.value, detail=detail, duration_s=duration_s)
         self._on_over(self)
+        self.phone.part()
+        self.agent.part()
+        self.line.part()
