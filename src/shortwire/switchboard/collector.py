@@ -47,7 +47,7 @@ class Collector:
             asyncio.get_running_loop().call_later(_QUIET_S, self._if_quiet)
 
     def collect_young(self) -> None:
-        """A few times a second while there are calls: what was allocated since and is still there, and cycles among it."""
+        """A few times a second while there are calls: cycles among what was allocated since."""
         if self._left >= _CALLS_BETWEEN:
             self._collect_all()
             return
