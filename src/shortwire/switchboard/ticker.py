@@ -22,8 +22,8 @@ _TICKS = round(TICK_S * NS_PER_S) // _TURN_NS
 _GROUPS = 10 * _TICKS
 """Turns between two analyses of one call."""
 _SWEEP = NS_PER_S // _TURN_NS // 4
-_FORGET = 0.998
-"""Of the lag, per turn: a third of it is left after three seconds."""
+_REMEMBERED = 30 * NS_PER_S // _TURN_NS
+"""Turns in which the worst lag is gathered before it is put beside the next."""
 
 
 class Ticked(Protocol):
@@ -59,8 +59,14 @@ class Ticker:
         self._timer: asyncio.TimerHandle | None = None
         self._analysing = False
         self._stopped = True
-        self.lag_ms = 0.0
-        """How late the clock was lately: what stood in the event loop's way. Forgets slowly."""
+        self._worst_ms = [0.0, 0.0]
+        """Of the last half minute, and of the one before."""
+
+    @property
+    def lag_ms(self) -> float:
+        """How late the clock was at worst in the last half minute to minute of calls: what stood in the event loop's
+        way. Whoever asks twice a minute misses nothing."""
+        return max(self._worst_ms)
 
     def begin(self) -> None:
         """From now on calls are told the time. Needs a running loop."""
@@ -124,7 +130,7 @@ class Ticker:
             return
         now_ns = self._clock.now_ns()
         late_ns = now_ns - self._due_ns
-        self.lag_ms = max(late_ns / NS_PER_MS, self.lag_ms * _FORGET)
+        self._note_lag(late_ns / NS_PER_MS)
         # A turn that was missed is made up for, unless there are too many (the machine slept).
         self._due_ns = now_ns + _TURN_NS if late_ns > NS_PER_S else self._due_ns + _TURN_NS
         loop = asyncio.get_running_loop()
@@ -133,6 +139,11 @@ class Ticker:
         if self._waiting and not self._analysing:
             self._analysing = True
             loop.call_soon(self._analyse)
+
+    def _note_lag(self, late_ms: float) -> None:
+        if not self._turn % _REMEMBERED:
+            self._worst_ms = [0.0, self._worst_ms[0]]
+        self._worst_ms[0] = max(self._worst_ms[0], late_ms)
 
     def _analyse(self) -> None:
         # One, and then whatever the sockets have.

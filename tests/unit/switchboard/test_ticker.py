@@ -152,3 +152,16 @@ async def test_cycles_of_the_last_moments_are_collected_during_a_call() -> None:
         assert Knot.gone == 2
     finally:
         collector.stop()
+
+
+def test_the_worst_lag_is_told_for_half_a_minute_and_forgotten_after_a_minute() -> None:
+    ticker = Ticker(Clock())
+    ticker._note_lag(21.0)
+    for _ in range(30 * 200):  # half a minute of turns
+        ticker.turn(0)
+        ticker._note_lag(0.5)
+        assert ticker.lag_ms == 21.0
+    for _ in range(30 * 200):
+        ticker.turn(0)
+        ticker._note_lag(0.5)
+    assert ticker.lag_ms == 0.5
