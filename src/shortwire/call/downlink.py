@@ -28,6 +28,7 @@ FIRST_MS = 60
 """480 bytes, 640 base64 characters: the shortest piece that is whole in base64 and in 20 ms frames."""
 _TAIL_NS = 100 * NS_PER_MS
 """Silence of the agent after which the end of what was written gets a mark of its own."""
+_NEVER_NS = 1 << 62
 _CONVERT_STEP_BYTES = 9_600
 """How much agent audio is converted in one go (0.1 s of pcm_48000): about 1 ms of work, not more."""
 _BACKLOG_STEPS = 1_200
@@ -311,11 +312,13 @@ class Downlink:
         )
 
     def quiet_until_ns(self, now_ns: int) -> int:
-        """Until when `due` stays false whatever is written meanwhile: nobody needs to ask before."""
+        """Until when `due` stays false, whatever is written meanwhile; a run that begins (`run_fresh`) ends that."""
         if self._convert is not None:
             return 0
         written = self.playout.written
-        return (written.at_ns if written.ms > written.marked_ms else now_ns) + _TAIL_NS
+        if written.ms > written.marked_ms:
+            return written.at_ns + _TAIL_NS
+        return _NEVER_NS if self.playout.begins_run(now_ns) else now_ns + _TAIL_NS
 
     def tick(self, now_ns: int) -> None:
         """A few times a second: convert what waits, mark a tail that nothing followed."""

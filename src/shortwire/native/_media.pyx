@@ -41,7 +41,10 @@ cdef extern from *:
 
 DEF ROOM = 16                 # before a message, for picows to write the frame's head into (at most 14)
 DEF LARGEST = 32768           # bytes of payload that go this way: three seconds of audio
-DEF QUICK_EVERY = 8           # messages between two requests for quick acknowledgements
+# As in `net/lean.py`.
+DEF QUICK_EVERY = 8
+DEF QUICK_FOR = 256
+cdef int64_t BUNCHED_NS = 2_000_000
 
 # As in `call/playout.py`.
 cdef int64_t RUN_GAP_NS = 200_000_000
@@ -302,14 +305,13 @@ cdef class Listener(WSListener):
     """A message in several frames is under way: nothing else may come between."""
     cdef public int quick_fd
     """Descriptor to ask quick acknowledgements for; -1: none."""
-    cdef int quick_in
+    cdef int quick_left
 
     def __cinit__(self, *_args, **_more):
         self.quick_fd = -1
-        self.quick_in = QUICK_EVERY
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
-        cdef int64_t read_ns
+        cdef int64_t read_ns, last_ns
         if (
             self.shortcut is not None
             and frame.msg_type == WSMsgType.TEXT
@@ -318,18 +320,24 @@ cdef class Listener(WSListener):
             and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
         ):
             read_ns = sw_now_ns()
+            last_ns = self.shortcut.last_ns
             try:
                 if self.shortcut.take(<const uint8_t*>frame.payload_ptr, frame.payload_size, read_ns) == RELAYED:
-                    self.quick_in -= 1
-                    if self.quick_in <= 0:
-                        self.quick_in = QUICK_EVERY
-                        if self.quick_fd >= 0:
-                            sw_quick_ack(self.quick_fd)
+                    if self.quick_left or read_ns - last_ns < BUNCHED_NS:
+                        self.hurry()
                     return
             except Exception:
                 self.broken("audio")
                 return
         self.frame(transport, frame)
+
+    cdef void hurry(self) noexcept:
+        """See `net.lean.LeanSocket._hurry`."""
+        if self.quick_left == 0:
+            self.quick_left = QUICK_FOR
+        if self.quick_left % QUICK_EVERY == 0 and self.quick_fd >= 0:
+            sw_quick_ack(self.quick_fd)
+        self.quick_left -= 1
 
     def frame(self, transport, frame):
         """Any frame that did not go the short way."""

@@ -28,8 +28,12 @@ _BINARY: Final = WSMsgType.BINARY
 
 _NEVER_SENT: Final = (1004, 1005, 1006, 1015)
 
-_QUICKACK_EVERY: Final = 8
-"""Messages between two requests for quick acknowledgements."""
+_BUNCHED_NS: Final = 2_000_000
+"""Two messages so close together were held back together."""
+_QUICK_FOR: Final = 256
+"""Messages for which acknowledgements are hurried then: five seconds of frames."""
+_QUICK_EVERY: Final = 8
+"""Messages between two requests for it: each is a system call, and often an acknowledgement of its own."""
 CLOSE_WAIT_S: Final = 2.0
 """How long the peer may take to answer our close frame."""
 
@@ -42,9 +46,7 @@ log = structlog.get_logger(__name__)
 def tuned_socket(transport: asyncio.BaseTransport, write_limit: int) -> socket.socket | None:
     """Switch Nagle's algorithm off and bound what waits; the socket for quick acknowledgements, or None without them.
 
-    A peer that gathers small writes (Nagle) sends its next frame when we acknowledge the last one; Linux may
-    delay that by 40 ms, two frames. tcp(7): TCP_QUICKACK is not permanent. The answer shares the transport's
-    descriptor and must be detached before that is closed.
+    The answer shares the transport's descriptor and must be detached before that is closed.
     """
     system = transport.get_extra_info("socket")
     if system is None or system.family not in (socket.AF_INET, socket.AF_INET6):
@@ -84,7 +86,8 @@ class LeanSocket(Listener):
         self._closing = False
         self._giving_up: asyncio.TimerHandle | None = None
         self._tuned = tuned
-        self._quick_in = _QUICKACK_EVERY
+        self._quick_left = 0
+        self._audio_ns = 0
         self._socket: socket.socket | None = None
         """The system's socket, for quick acknowledgements; None: not tuned, or not to be had."""
 
@@ -116,15 +119,11 @@ class LeanSocket(Listener):
             return
         if relayed:
             self._relayed(read_ns, _now_ns())
+            if self._quick_left or read_ns - self._audio_ns < _BUNCHED_NS:
+                self._hurry()
+            self._audio_ns = read_ns
         elif relayed is None:
             self._text(transport, frame, data, read_ns)
-        # After the audio has left, and again and again: the system falls back to delaying by itself. Not each time: it
-        # is a system call, and often an acknowledgement of its own.
-        self._quick_in -= 1
-        if not self._quick_in:
-            self._quick_in = _QUICKACK_EVERY
-            if self._socket is not None and _QUICKACK is not None:
-                self._socket.setsockopt(_TCP, _QUICKACK, 1)
 
     if not AVAILABLE:
         on_ws_frame = frame  # one call less
@@ -161,6 +160,18 @@ class LeanSocket(Listener):
         self._giving_up = asyncio.get_running_loop().call_later(CLOSE_WAIT_S, self._give_up)
 
     # The rest
+
+    def _hurry(self) -> None:
+        """Have what was read acknowledged at once, now and again for a while.
+
+        A peer that gathers small writes (Nagle) sends its next frame when we acknowledge the last one; Linux may delay
+        that by 40 ms, and then two come together. tcp(7): TCP_QUICKACK is not permanent.
+        """
+        if not self._quick_left:
+            self._quick_left = _QUICK_FOR
+        if self._quick_left % _QUICK_EVERY == 0 and self._socket is not None and _QUICKACK is not None:
+            self._socket.setsockopt(_TCP, _QUICKACK, 1)
+        self._quick_left -= 1
 
     def _give_up(self) -> None:
         if self._transport is not None:

@@ -14,6 +14,9 @@ __all__ = ["Collector"]
 _CALLS_BETWEEN = 5_000
 """Calls after which a full collection is made although others are live: a machine that is never idle must not grow."""
 
+_YOUNG = 700
+"""Objects since the last look that make another one worth while: some tens of microseconds of looking."""
+
 _OLDER_EVERY = 20
 """Looks at the youngest objects between two at those that survived one."""
 
@@ -47,9 +50,11 @@ class Collector:
             asyncio.get_running_loop().call_later(_QUIET_S, self._if_quiet)
 
     def collect_young(self) -> None:
-        """A few times a second while there are calls: cycles among what was allocated since."""
+        """Many times a second while there are calls: cycles among what was allocated since, when it is enough."""
         if self._left >= _CALLS_BETWEEN:
             self._collect_all()
+            return
+        if gc.get_count()[0] < _YOUNG:
             return
         self._looks += 1
         gc.collect(0 if self._looks % _OLDER_EVERY else 1)

@@ -238,7 +238,7 @@ class Switchboard:
     async def get(self, call_id: CallId) -> CallRecord:
         """See `CallDesk.get`."""
         if (call := self._live.get(call_id)) is not None:
-            return call.record
+            return call.so_far()
         record = await self.context.store.get(call_id)
         if record is None:
             raise NotFound("no such call")

@@ -200,8 +200,7 @@ class AgentLeg(_Leg):
             if not session.downlink.run_fresh:
                 return
         session.phone_written(read_ns, written_ns)
-        if session.facts:
-            self._pump.pump()
+        self._pump.pump()  # also without a fact: a run has begun, and the call has to look at the clock again
 
     def binary(self) -> None:
         now_ns = self._clock.now_ns()

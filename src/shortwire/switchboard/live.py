@@ -26,6 +26,7 @@ from ..terms import CallDirection, CallSid, CallState, ConversationId, HangupCau
 from .context import Context
 from .ending import disposition_of, settled_by_carrier
 from .figures import Figures
+from .findings import Findings
 from .legs import AgentLeg, PhoneLeg
 from .line import AgentLine
 from .marks import MarkWatch
@@ -71,6 +72,7 @@ class LiveCall:
         options = session_options(context, record)
         self.session = CallSession(options)
         self.figures = Figures(context.clock.now_ns())
+        self._findings = Findings(self.figures, self.tell, self.change)
         taping = Taping(context, record, self.figures.created_ns, options) if context.write_tape else None
         recorder = new_recorder(self.session.side, keeps=taping is not None) if context.options.native else None
         self.phone = PhoneLeg(self.session, context.clock, self, recorder)
@@ -113,6 +115,10 @@ class LiveCall:
         """Change the record, here and in the store."""
         self.record = dataclasses.replace(self.record, **changes)
         self.context.store.update(self.record.id, changes)
+
+    def so_far(self) -> CallRecord:
+        """The record with the turns so far; the store's may be behind."""
+        return dataclasses.replace(self.record, turns=tuple(self.figures.turns))
 
     def api_time(self, vendor: str, call: str, ms: float) -> None:
         """A vendor's answer to a request for this call took so long."""
@@ -227,31 +233,33 @@ class LiveCall:
 
     def tick(self, now_ns: int) -> None:
         """See `Ticked`."""
-        session = self.session
-        if session.cause is not None:
+        until_ns = 0 if self.session.cause is not None else self.session.downlink.quiet_until_ns(now_ns)
+        if until_ns <= now_ns:
             self._tell_time(now_ns)
-            return
-        if session.downlink.due(now_ns):
-            self._tell_time(now_ns)
-        self.quiet_until_ns = session.downlink.quiet_until_ns(now_ns)
+        else:
+            self.quiet_until_ns = until_ns
 
     def _tell_time(self, now_ns: int) -> None:
         self.session.tick(now_ns)
         if self.session.facts or self.session.wishes:
             self.pump()
 
-    def analyse(self, now_ns: int) -> None:
+    def analyse(self, now_ns: int) -> bool:
         """See `Ticked`."""
+        findings = self._findings
+        if findings:
+            findings.tell_one()
+            return bool(findings)
         self._tell_time(now_ns)  # what a tick leaves out: waits that are bounded in seconds
         self.phone.digest()
         self.agent.digest()
-        trips, turns = self.analyst.work()
-        if trips or turns:
-            self._report(trips, turns)
+        findings.add(*self.analyst.work())
+        findings.keep(now_ns)
         if self.session.cause is None:
             if complaint := self._marks.complaint(self.session.downlink.playout, now_ns):
                 self.tell(EventKind.WARNING, text=complaint)
             self._deadlines(now_ns)
+        return bool(findings)
 
     def failed(self, what: str) -> None:
         """See `Ticked`."""
@@ -272,17 +280,6 @@ class LiveCall:
             wait_s = limits.ring_timeout_s + _RING_GRACE_S
             if now_ns - figures.created_ns > wait_s * NS_PER_S:
                 self.end(HangupCause.NO_ANSWER, f"nothing was heard from the carrier for {wait_s:g} s")
-
-    def _report(self, trips: list[float], turns: list[Any]) -> None:
-        for ms in trips:
-            average = self.figures.round_trip(ms)
-            self.tell(EventKind.ROUND_TRIP, ms=round(ms, 2), average_ms=round(average, 2))
-        for turn in turns:
-            told = turn.as_dict()
-            self.figures.turns.append(told)
-            self.tell(EventKind.TURN, **told)
-        if turns:
-            self.change(turns=tuple(self.figures.turns))
 
     # Ending
 
@@ -396,14 +393,21 @@ class LiveCall:
 
     def _tell_the_end(self, cause: HangupCause, detail: str) -> None:
         now_ns, wall = self._clock.now_ns(), self._clock.wall_s()
-        self._report(*self.analyst.finish(now_ns))
+        self._findings.add(*self.analyst.finish(now_ns))
+        self._findings.tell_all()
         state = advance(self.record.state, CallFact.OVER)
         disposition = disposition_of(cause, connected=self.record.connected_at is not None)
         latencies = self.figures.summary(self)
         self.tell(EventKind.SUMMARY, **latencies)
         duration_s = round(wall - self.record.answered_at, 3) if self.record.answered_at is not None else 0.0
         self.change(
-            state=state, cause=cause, cause_detail=detail, disposition=disposition, ended_at=wall, latencies=latencies
+            state=state,
+            cause=cause,
+            cause_detail=detail,
+            disposition=disposition,
+            ended_at=wall,
+            latencies=latencies,
+            turns=tuple(self.figures.turns),
         )
         self.tell(
             EventKind.ENDED,

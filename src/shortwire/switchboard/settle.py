@@ -171,6 +171,8 @@ class Settler:
             detail = f"the carrier could not be asked: {error}"
         wall = context.clock.wall_s()
         disposition = disposition_of(cause, connected=record.connected_at is not None)
+        events = await context.store.events(record.id)
+        turns = tuple(event.data for event in events if event.kind == EventKind.TURN)
         context.store.update(
             record.id,
             {
@@ -179,9 +181,9 @@ class Settler:
                 "cause_detail": detail,
                 "disposition": disposition,
                 "ended_at": wall,
+                "turns": max(turns, record.turns, key=len),  # the record may be behind its events
             },
         )
-        events = await context.store.events(record.id)
         context.store.append(
             CallEvent(
                 record.id,

@@ -1,4 +1,4 @@
-"""The calls' clock: every 50 ms each call is told the time, twice a second it is analysed, never all at once.
+"""The calls' clock: every 50 ms each call is told the time, every second it is analysed, never all at once.
 
 Two hundred calls that do their side work in one go stand between frames for tens of milliseconds. So calls are dealt
 out to groups with a moment of their own, and analyses are done one at a time with the sockets served in between.
@@ -16,12 +16,11 @@ from ..clock import NS_PER_MS, NS_PER_S, Clock
 __all__ = ["TICK_S", "Ticked", "Ticker"]
 
 TICK_S = 0.05
-_TURN_NS = 5 * NS_PER_MS
+_TURN_NS = 10 * NS_PER_MS
 _TICKS = round(TICK_S * NS_PER_S) // _TURN_NS
 """Turns between two ticks of one call."""
-_GROUPS = 10 * _TICKS
+_GROUPS = 20 * _TICKS
 """Turns between two analyses of one call."""
-_SWEEP = NS_PER_S // _TURN_NS // 4
 _REMEMBERED = 30 * NS_PER_S // _TURN_NS
 """Turns in which the worst lag is gathered before it is put beside the next."""
 
@@ -36,8 +35,9 @@ class Ticked(Protocol):
         """Every 50 ms, unless it wants to be left alone. Nearly always there is nothing to do."""
         ...
 
-    def analyse(self, now_ns: int) -> None:
-        """Every half second: the work beside the media path."""
+    def analyse(self, now_ns: int) -> bool:
+        """Every second: a piece of the work beside the media path. True: there is more, after whatever the sockets
+        have."""
         ...
 
     def failed(self, what: str) -> None:
@@ -49,10 +49,13 @@ class Ticker:
     """One process's calls and their moments. `begin`, then `stop`; `turn` is the pure part."""
 
     def __init__(self, clock: Clock, sweep: Callable[[], None] = lambda: None) -> None:
-        """`sweep` is called four times a second, while there are calls."""
+        """`sweep` is called each turn, while there are calls."""
         self._clock = clock
         self._sweep = sweep
-        self._groups: list[list[Ticked]] = [[] for _ in range(_GROUPS)]
+        self._ticked: list[list[Ticked]] = [[] for _ in range(_TICKS)]
+        """Who is told the time in the same turn."""
+        self._analysed: list[list[Ticked]] = [[] for _ in range(_GROUPS)]
+        """Who is analysed after the same turn."""
         self._turn = 0
         self._waiting: deque[Ticked] = deque()
         self._due_ns = 0
@@ -65,7 +68,7 @@ class Ticker:
     @property
     def lag_ms(self) -> float:
         """How late the clock was at worst in the last half minute to minute of calls: what stood in the event loop's
-        way. Whoever asks twice a minute misses nothing."""
+        way, which may have begun up to a turn (10 ms) before. Whoever asks twice a minute misses nothing."""
         return max(self._worst_ms)
 
     def begin(self) -> None:
@@ -81,37 +84,36 @@ class Ticker:
 
     def add(self, call: Ticked) -> None:
         """A call begins; it joins the smallest group."""
-        min(self._groups, key=len).append(call)
+        group = min(range(_GROUPS), key=lambda group: len(self._analysed[group]))
+        self._analysed[group].append(call)
+        self._ticked[group % _TICKS].append(call)
         self._wind()
 
     def remove(self, call: Ticked) -> None:
         """A call is over. Harmless if it is not known."""
-        for group in self._groups:
+        for group in (*self._ticked, *self._analysed):
             if call in group:
                 group.remove(call)
 
     def turn(self, now_ns: int) -> None:
-        """One step of 5 ms: tick the groups whose moment it is, and note who is to be analysed."""
-        here = self._turn % _GROUPS
+        """One step of 10 ms: tick those whose moment it is, and note who is to be analysed."""
+        here = self._turn
         self._turn += 1
-        for group in self._groups[here % _TICKS :: _TICKS]:
-            for call in tuple(group):
-                if now_ns < call.quiet_until_ns:
-                    continue
-                try:
-                    call.tick(now_ns)
-                except Exception:
-                    self._failed(call, "a tick")
-        self._waiting.extend(self._groups[here])
-        if not self._turn % _SWEEP:
-            self._sweep()
+        for call in [call for call in self._ticked[here % _TICKS] if call.quiet_until_ns <= now_ns]:
+            try:
+                call.tick(now_ns)
+            except Exception:
+                self._failed(call, "a tick")
+        self._waiting.extend(self._analysed[here % _GROUPS])
+        self._sweep()
 
     def analyse_one(self, now_ns: int) -> bool:
-        """Analyse the call that has waited longest; whether others wait."""
+        """Analyse the call that has waited longest, or go on with it; whether anything waits."""
         if self._waiting:
             call = self._waiting.popleft()
             try:
-                call.analyse(now_ns)
+                if call.analyse(now_ns):
+                    self._waiting.appendleft(call)
             except Exception:
                 self._failed(call, "an analysis")
         return bool(self._waiting)
@@ -120,13 +122,13 @@ class Ticker:
 
     def _wind(self) -> None:
         """Start the clock, unless it runs; it stands still while there are no calls."""
-        if self._timer is None and not self._stopped and any(self._groups):
+        if self._timer is None and not self._stopped and any(self._ticked):
             self._due_ns = self._clock.now_ns() + _TURN_NS
             self._timer = asyncio.get_running_loop().call_later(_TURN_NS / NS_PER_S, self._strike)
 
     def _strike(self) -> None:
         self._timer = None
-        if self._stopped or not any(self._groups):
+        if self._stopped or not any(self._ticked):
             return
         now_ns = self._clock.now_ns()
         late_ns = now_ns - self._due_ns

@@ -375,3 +375,34 @@ def test_audio_for_a_socket_that_takes_none_is_dropped_and_counted(begun: tuple[
     assert down.playout.written_ms == 0
     assert down.interrupt(2, 10_001 * MS) == 0
     assert wire.events() == ["clear"]
+
+
+def test_nothing_is_due_while_the_downlink_says_that_it_is_quiet() -> None:
+    """Whoever asks only when the time has come, or when a run has begun, misses nothing."""
+    asked = due = 0
+    for seed in range(300):
+        rng = random.Random(seed)
+        down = downlink()
+        now_ns = 1_000 * MS
+        down.begin(SID, lambda _message: None, now_ns)
+        quiet_until_ns = 0
+        for step in range(400):
+            now_ns += rng.choice((1, 5, 20, 60)) * MS
+            if rng.random() < 0.3:
+                down.message(agent_audio(distinct(rng, step, rng.choice((160, 480, 1600, 4000))), step), now_ns)
+            if rng.random() < 0.02:
+                now_ns += rng.randrange(0, 3_000) * MS
+            if rng.random() < 0.02:
+                down.interrupt(0, now_ns)
+            if down.run_fresh:
+                down.written(now_ns)
+                quiet_until_ns = 0
+            if now_ns < quiet_until_ns:
+                assert not down.due(now_ns)
+                continue
+            asked += 1
+            due += down.due(now_ns)
+            down.tick(now_ns)
+            quiet_until_ns = down.quiet_until_ns(now_ns)
+    assert due > 1_000
+    assert asked < 300 * 400 / 2

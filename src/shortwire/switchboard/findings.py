@@ -1,0 +1,60 @@
+"""What the analyst has found of a call, told to the world one by one: frames may pass between two events."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from ..call.turns import Turn
+from ..clock import NS_PER_S
+from ..records import EventKind
+from .figures import Figures
+
+__all__ = ["Findings"]
+
+_KEEP_NS = 10 * NS_PER_S
+"""Between two times that a call's turns, all of them, go to its record in the store. Each is stored at once as an
+event; the record is for readers elsewhere, who may be that much behind while the call lives."""
+
+
+class Findings:
+    """One call's. `tell` makes an event, `change` changes the record here and in the store."""
+
+    def __init__(self, figures: Figures, tell: Callable[..., None], change: Callable[..., None]) -> None:
+        self._figures = figures
+        self._tell = tell
+        self._change = change
+        self._waiting: deque[float | Turn] = deque()
+        self._kept = 0
+        """Turns in the store's record."""
+        self._kept_ns = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, round_trips: Iterable[float], turns: Iterable[Turn]) -> None:
+        """Found since the last time; round trips in ms."""
+        self._waiting.extend(round_trips)
+        self._waiting.extend(turns)
+
+    def tell_one(self) -> None:
+        """The oldest that was not told; there is one."""
+        found = self._waiting.popleft()
+        if isinstance(found, Turn):
+            told = found.as_dict()
+            self._figures.turns.append(told)
+            self._tell(EventKind.TURN, **told)
+        else:
+            average = self._figures.round_trip(found)
+            self._tell(EventKind.ROUND_TRIP, ms=round(found, 2), average_ms=round(average, 2))
+
+    def tell_all(self) -> None:
+        while self._waiting:
+            self.tell_one()
+
+    def keep(self, now_ns: int) -> None:
+        """Have the record in the store follow, now and then."""
+        turns = self._figures.turns
+        if len(turns) > self._kept and now_ns - self._kept_ns >= _KEEP_NS:
+            self._kept, self._kept_ns = len(turns), now_ns
+            self._change(turns=tuple(turns))
