@@ -33,6 +33,9 @@ _picows_log = logging.getLogger("picows.agent")
 _WRITE_LIMIT = 4_096
 """Bytes that may wait in user space before frames are dropped: about ten frames. The kernel's buffer is before."""
 
+_READ_BUFFER = 8 * 1024
+"""Bytes, at first: 0.7 s of mu-law in one message. It grows with the first longer one, and stays so."""
+
 
 class _Idle(asyncio.Protocol):
     """Sits on a warm connection: nothing is expected but the end."""
@@ -134,7 +137,7 @@ class LeanAgentDialer:
             enable_auto_pong=True,
             max_frame_size=self._options.max_message,
             extra_headers=None,
-            read_buffer_init_size=32 * 1024,
+            read_buffer_init_size=_READ_BUFFER,
             **self._heartbeat,
         )
         transport.set_protocol(protocol)
