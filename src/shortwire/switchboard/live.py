@@ -24,7 +24,7 @@ from ..errors import AgentError, CarrierError, CarrierUncertain
 from ..records import CallEvent, CallRecord, CarrierCall, EventKind
 from ..terms import CallDirection, CallSid, CallState, ConversationId, HangupCause, StreamSid
 from .context import Context
-from .ending import disposition_of, settled_by_carrier
+from .ending import disposition_of, only_the_carrier_knows, overdue, settled_by_carrier
 from .figures import Figures
 from .findings import Findings
 from .legs import AgentLeg, PhoneLeg
@@ -43,12 +43,6 @@ _CLOSE_S = 2.5
 """How long the sockets may take to close."""
 _DIAL_S = 12.0
 """How long the carrier's answer to the dial is waited for before its call is given up; longer than its deadline."""
-_UNKNOWN_S = 600.0
-"""Past everything that the settler does: no call stays unknown for ever."""
-_IN_ORDER = (0, 1000, 1001, 1005)
-"""Close codes of a stream that did not break off; 0: not closed at all."""
-_RING_GRACE_S = 60.0
-"""Past the ring timeout, for the carrier's own queue and a lost callback, before we ask."""
 
 
 class LiveCall:
@@ -267,19 +261,16 @@ class LiveCall:
         self.end(HangupCause.INTERNAL_ERROR, what)
 
     def _deadlines(self, now_ns: int) -> None:
-        limits, figures, state = self.context.options.limits, self.figures, self.record.state
-        if figures.answered_ns and now_ns - figures.answered_ns > limits.max_call_s * NS_PER_S:
-            self.end(HangupCause.DEADLINE)
-        elif state is CallState.ANSWERED and self.phone.socket is None:
-            if now_ns - figures.answered_ns > limits.media_wait_s * NS_PER_S:
-                self.end(HangupCause.MEDIA_NEVER_CAME)
-        elif state is CallState.UNKNOWN:
-            if now_ns - figures.created_ns > _UNKNOWN_S * NS_PER_S:
-                self.end(HangupCause.CARRIER_UNKNOWN)
-        elif state in (CallState.DIALING, CallState.RINGING):
-            wait_s = limits.ring_timeout_s + _RING_GRACE_S
-            if now_ns - figures.created_ns > wait_s * NS_PER_S:
-                self.end(HangupCause.NO_ANSWER, f"nothing was heard from the carrier for {wait_s:g} s")
+        figures = self.figures
+        found = overdue(
+            self.record.state,
+            self.context.options.limits,
+            created_s=(now_ns - figures.created_ns) / NS_PER_S,
+            answered_s=(now_ns - figures.answered_ns) / NS_PER_S if figures.answered_ns else 0.0,
+            media_open=self.phone.socket is not None,
+        )
+        if found is not None:
+            self.end(*found)
 
     # Ending
 
@@ -335,7 +326,8 @@ class LiveCall:
                 sid = self.record.call_sid or await self._find_at_carrier(cause)
                 if sid is None:
                     return cause, detail
-                if self._only_the_carrier_knows(cause):
+                inbound = self.record.direction is CallDirection.INBOUND
+                if only_the_carrier_knows(cause, self.phone.close_code, inbound=inbound):
                     call = await carrier.fetch_call(sid)
                     settled = settled_by_carrier(call.status if call is not None else "")
                     if settled is not None:
@@ -345,14 +337,6 @@ class LiveCall:
             # Closing the stream is the second way: the TwiML behind it hangs up.
             log.warning("call.carrier_not_told", call_id=self.record.id, error=str(error))
         return cause, detail
-
-    def _only_the_carrier_knows(self, cause: HangupCause) -> bool:
-        """A stream that breaks off makes the carrier hang up by itself: that it has says nothing then. One that
-        is closed in order, or falls silent, may have lost its `stop`."""
-        if cause is HangupCause.MEDIA_LOST:
-            return self.phone.close_code in _IN_ORDER
-        inbound = self.record.direction is CallDirection.INBOUND
-        return cause is HangupCause.NO_ANSWER or (cause is HangupCause.MEDIA_NEVER_CAME and inbound)
 
     async def _find_at_carrier(self, cause: HangupCause) -> CallSid | None:
         """The id of a call whose POST was not answered clearly, where there is exactly one it can be."""

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from shortwire.call.options import Limits
 from shortwire.call.state import CallFact, fact_of_status
-from shortwire.switchboard.ending import CAUSE_OF_STATUS, disposition_of, settled_by_carrier
+from shortwire.switchboard.ending import (
+    CAUSE_OF_STATUS,
+    disposition_of,
+    only_the_carrier_knows,
+    overdue,
+    settled_by_carrier,
+)
 from shortwire.switchboard.ids import new_call_id
-from shortwire.terms import Disposition, HangupCause
+from shortwire.terms import CallState, Disposition, HangupCause
 
 
 @pytest.mark.parametrize("cause", HangupCause)
@@ -46,3 +53,39 @@ def test_ids_sort_by_age() -> None:
     assert ids == sorted(ids)
     assert len(set(ids)) == len(ids)
     assert all(len(call_id) == 31 and call_id.startswith("call_") for call_id in ids)
+
+
+LIMITS = Limits(max_call_s=100, media_wait_s=10, ring_timeout_s=30)
+
+
+@pytest.mark.parametrize(
+    ("state", "created_s", "answered_s", "media_open", "cause"),
+    [
+        (CallState.DIALING, 90, 0, False, None),
+        (CallState.DIALING, 91, 0, False, HangupCause.NO_ANSWER),
+        (CallState.RINGING, 91, 0, False, HangupCause.NO_ANSWER),
+        (CallState.ANSWERED, 50, 10, False, None),
+        (CallState.ANSWERED, 50, 11, False, HangupCause.MEDIA_NEVER_CAME),
+        (CallState.ANSWERED, 50, 11, True, None),
+        (CallState.CONNECTED, 900, 100, True, None),
+        (CallState.CONNECTED, 900, 101, True, HangupCause.DEADLINE),
+        (CallState.UNKNOWN, 600, 0, False, None),
+        (CallState.UNKNOWN, 601, 0, False, HangupCause.CARRIER_UNKNOWN),
+        (CallState.ENDED, 9_000, 0, False, None),
+    ],
+)
+def test_when_it_has_to_end(
+    state: CallState, created_s: float, answered_s: float, media_open: bool, cause: HangupCause | None
+) -> None:
+    found = overdue(state, LIMITS, created_s=created_s, answered_s=answered_s, media_open=media_open)
+    assert (found and found[0]) is cause
+    assert (found is not None and "90 s" in found[1]) is (cause is HangupCause.NO_ANSWER)
+
+
+def test_whom_to_believe() -> None:
+    assert only_the_carrier_knows(HangupCause.MEDIA_LOST, 1000, inbound=False)
+    assert not only_the_carrier_knows(HangupCause.MEDIA_LOST, 1006, inbound=False)
+    assert only_the_carrier_knows(HangupCause.NO_ANSWER, 0, inbound=False)
+    assert only_the_carrier_knows(HangupCause.MEDIA_NEVER_CAME, 0, inbound=True)
+    assert not only_the_carrier_knows(HangupCause.MEDIA_NEVER_CAME, 0, inbound=False)
+    assert not only_the_carrier_knows(HangupCause.PARTY_HANGUP, 0, inbound=False)
