@@ -43,8 +43,8 @@ class Toggles:
     inline_twiml: bool = True
     """On: TwiML travels with the call creation. Off: the carrier fetches it after pick-up."""
     tune_sockets: bool = True
-    """On: TCP_NODELAY, quick acks, 5 s handshake deadline, a heartbeat that finds a dead peer in 10 s.
-    Off: library defaults."""
+    """On: TCP_NODELAY, quick acks where frames come bunched, 5 s handshake deadline, a heartbeat that finds a dead peer
+    in 10 s. Off: library defaults."""
 
     @classmethod
     def baseline(cls) -> Toggles:

@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -211,18 +212,27 @@ class _StampedConnection(ClientConnection):
         super().data_received(data)
 
 
-class _Connect(connect):
-    """The library's way to a connection, in steps that can be told apart; as it is through a proxy."""
+@dataclass(slots=True)
+class _Way:
+    """How the latest attempt came to its connection; None: not by us."""
 
     reached: Reached | None = None
 
+
+class _Connect(connect):
+    """The library's way to a connection, in steps that can be told apart; as it is through a proxy."""
+
+    def __init__(self, *arguments: Any, way: _Way, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._way = way
+
     async def open_tcp_connection(self) -> ClientConnection:
-        self.reached = None
+        self._way.reached = None
         if get_proxy(self.ws_uri) is not None:
             return await super().open_tcp_connection()
-        self.reached = await reach(self.ws_uri.host, self.ws_uri.port)
+        self._way.reached = reached = await reach(self.ws_uri.host, self.ws_uri.port)
         given = self.create_connection_kwargs
-        self.create_connection_kwargs = {**given, "sock": self.reached.system}
+        self.create_connection_kwargs = {**given, "sock": reached.system}
         try:
             return await super().open_tcp_connection()
         finally:
@@ -273,16 +283,18 @@ class StockAgentDialer:
 
     async def connect(self, url: str, listener: SocketListener, warm: WarmConnection | None = None) -> bool:
         """See `AgentDialer.connect`."""
-        options = self._options
+        options, way = self._options, _Way()
 
         def stamped(*arguments: Any, **more: Any) -> _StampedConnection:
+            # Knows the way, not who goes it: the two would hold each other, and the call, after its end.
             made = _StampedConnection(*arguments, **more)
-            made.listener, made.reached = listener, opening.reached
+            made.listener, made.reached = listener, way.reached
             return made
 
         try:
-            opening = _Connect(
+            connection = await _Connect(
                 url,
+                way=way,
                 ssl=self._tls if url.startswith("wss:") else None,
                 compression="deflate" if self._compression else None,
                 max_size=options.max_message,
@@ -290,9 +302,8 @@ class StockAgentDialer:
                 ping_interval=5 if options.tuned else 20,
                 ping_timeout=5 if options.tuned else 20,
                 close_timeout=_CLOSE_S,
-                create_connection=stamped,  # type: ignore[arg-type]  # called like the class, and nothing else
+                create_connection=stamped,
             )
-            connection = await opening
         except InvalidStatus as error:
             raise refusal_of_status(error.response.status_code) from None
         except (OSError, TimeoutError, WebSocketException) as error:

@@ -18,12 +18,11 @@ event; the record is for readers elsewhere, who may be that much behind while th
 
 
 class Findings:
-    """One call's. `tell` makes an event, `change` changes the record here and in the store."""
+    """One call's. It does not know the call, which would never be freed by itself then: whoever asks says how to `tell`
+    an event, and how to `change` the record here and in the store."""
 
-    def __init__(self, figures: Figures, tell: Callable[..., None], change: Callable[..., None]) -> None:
+    def __init__(self, figures: Figures) -> None:
         self._figures = figures
-        self._tell = tell
-        self._change = change
         self._waiting: deque[float | Turn] = deque()
         self._kept = 0
         """Turns in the store's record."""
@@ -37,24 +36,24 @@ class Findings:
         self._waiting.extend(round_trips)
         self._waiting.extend(turns)
 
-    def tell_one(self) -> None:
+    def tell_one(self, tell: Callable[..., None]) -> None:
         """The oldest that was not told; there is one."""
         found = self._waiting.popleft()
         if isinstance(found, Turn):
             told = found.as_dict()
             self._figures.turns.append(told)
-            self._tell(EventKind.TURN, **told)
+            tell(EventKind.TURN, **told)
         else:
             average = self._figures.round_trip(found)
-            self._tell(EventKind.ROUND_TRIP, ms=round(found, 2), average_ms=round(average, 2))
+            tell(EventKind.ROUND_TRIP, ms=round(found, 2), average_ms=round(average, 2))
 
-    def tell_all(self) -> None:
+    def tell_all(self, tell: Callable[..., None]) -> None:
         while self._waiting:
-            self.tell_one()
+            self.tell_one(tell)
 
-    def keep(self, now_ns: int) -> None:
+    def keep(self, now_ns: int, change: Callable[..., None]) -> None:
         """Have the record in the store follow, now and then."""
         turns = self._figures.turns
         if len(turns) > self._kept and now_ns - self._kept_ns >= _KEEP_NS:
             self._kept, self._kept_ns = len(turns), now_ns
-            self._change(turns=tuple(turns))
+            change(turns=tuple(turns))

@@ -66,7 +66,7 @@ class LiveCall:
         options = session_options(context, record)
         self.session = CallSession(options)
         self.figures = Figures(context.clock.now_ns())
-        self._findings = Findings(self.figures, self.tell, self.change)
+        self._findings = Findings(self.figures)
         taping = Taping(context, record, self.figures.created_ns, options) if context.write_tape else None
         recorder = new_recorder(self.session.side, keeps=taping is not None) if context.options.native else None
         self.phone = PhoneLeg(self.session, context.clock, self, recorder)
@@ -242,13 +242,13 @@ class LiveCall:
         """See `Ticked`."""
         findings = self._findings
         if findings:
-            findings.tell_one()
+            findings.tell_one(self.tell)
             return bool(findings)
         self._tell_time(now_ns)  # what a tick leaves out: waits that are bounded in seconds
         self.phone.digest()
         self.agent.digest()
         findings.add(*self.analyst.work())
-        findings.keep(now_ns)
+        findings.keep(now_ns, self.change)
         if self.session.cause is None:
             if complaint := self._marks.complaint(self.session.downlink.playout, now_ns):
                 self.tell(EventKind.WARNING, text=complaint)
@@ -378,7 +378,7 @@ class LiveCall:
     def _tell_the_end(self, cause: HangupCause, detail: str) -> None:
         now_ns, wall = self._clock.now_ns(), self._clock.wall_s()
         self._findings.add(*self.analyst.finish(now_ns))
-        self._findings.tell_all()
+        self._findings.tell_all(self.tell)
         state = advance(self.record.state, CallFact.OVER)
         disposition = disposition_of(cause, connected=self.record.connected_at is not None)
         latencies = self.figures.summary(self)

@@ -17,7 +17,7 @@ class World:
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.kept: list[tuple[dict[str, Any], ...]] = []
         self.figures = Figures(1)
-        self.findings = Findings(self.figures, self.tell, self.change)
+        self.findings = Findings(self.figures)
 
     def tell(self, kind: str, /, **data: Any) -> None:
         self.told.append((kind, data))
@@ -36,7 +36,7 @@ def test_one_event_at_a_time_in_the_order_found() -> None:
     world.findings.add([800.0, 1000.004], [turn(0)])
     kinds = []
     while world.findings:
-        world.findings.tell_one()
+        world.findings.tell_one(world.tell)
         kinds.append(world.told[-1][0])
     assert kinds == [EventKind.ROUND_TRIP, EventKind.ROUND_TRIP, EventKind.TURN]
     assert world.told[1][1] == {"ms": 1000.0, "average_ms": 900.0}
@@ -47,8 +47,8 @@ def test_the_first_turn_is_kept_at_once_and_later_ones_every_ten_seconds() -> No
     world = World()
     for second in range(100, 131):
         world.findings.add([], [turn(second)])
-        world.findings.tell_all()
-        world.findings.keep(second * S)
+        world.findings.tell_all(world.tell)
+        world.findings.keep(second * S, world.change)
     assert [len(turns) for turns in world.kept] == [1, 11, 21, 31]
-    world.findings.keep(200 * S)
+    world.findings.keep(200 * S, world.change)
     assert len(world.kept) == 4  # nothing new
