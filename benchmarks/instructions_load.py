@@ -22,8 +22,8 @@ from shortwire.net.lean_phone import protocol_factory
 from shortwire.switchboard.legs import AgentLeg, PhoneLeg
 
 SID = "MZ" + "5" * 32
-AT_ONCE = 25
-"""Messages between two turns of the analyst, as in a live call (two turns a second)."""
+AT_ONCE = 50
+"""Messages between two turns of the analyst, as in a live call (one turn a second)."""
 
 
 class Wire(asyncio.Transport):

@@ -184,8 +184,9 @@ class Settings(BaseSettings):
     tune_sockets: bool | None = _set(
         "toggles",
         None,
-        "On: no Nagle, quick acks where frames come bunched, short deadlines, a heartbeat, bounds on what waits unsent. "
-        "Off: library defaults. With stock sockets neither Nagle nor quick acks differ: the libraries switch Nagle off by themselves.",
+        "On: no Nagle, quick acks where frames come bunched, short deadlines, a heartbeat, bounds on what waits "
+        "unsent. Off: library defaults. With stock sockets neither Nagle nor quick acks differ: the libraries switch "
+        "Nagle off by themselves.",
         "true",
     )
     log_level: Literal["debug", "info", "warning", "error"] = _set("logs", "info", "How much is logged.", "debug")
