@@ -240,5 +240,5 @@ class CallDesk(Protocol):
         ...
 
     def health(self) -> Mapping[str, Any]:
-        """Keys: ready (bool), draining (bool), calls (live), loop_lag_ms, slow_path_messages, ..."""
+        """Keys: ready (bool), draining (bool), calls (live), loop_lag_ms, loop_lag_own_ms, ..."""
         ...

@@ -122,6 +122,7 @@ def soak(*, calls: int, minutes: float, call_seconds: float, mode: str, profile:
 
     def progress(sample: Sample) -> None:
         lag = "" if sample.lag_ms is None else f"  loop late {sample.lag_ms:.1f} ms"
+        lag += "" if sample.own_lag_ms is None else f", {sample.own_lag_ms:.1f} of it ours"
         console.print(
             f"{sample.at_s:7.0f} s  {sample.rss_mib:7.1f} MiB  {sample.descriptors:5} descriptors  "
             f"{sample.threads:3} threads  {sample.cpu_s:6.1f} s CPU{lag}",
@@ -302,7 +303,11 @@ def _show_soak(console: Console, found: Soaked) -> None:
     tasks = "not told by this server" if found.tasks_after is None else f"{found.tasks_before} -> {found.tasks_after}"
     console.print(f"tasks: {tasks}; live calls after: {found.live_after}")
     lags = [sample.lag_ms for sample in found.samples if sample.lag_ms is not None]
-    console.print(f"latest tick seen: {number(max(lags, default=None), 1)} ms")
+    own = [sample.own_lag_ms for sample in found.samples if sample.own_lag_ms is not None]
+    console.print(
+        f"latest tick seen: {number(max(lags, default=None), 1)} ms; "
+        f"of one, at most our own doing: {number(max(own, default=None), 1)} ms"
+    )
     for problem in found.problems:
         console.print(f"NOT BACK: {problem}", style="red")
     for noise in found.measured.noise:

@@ -35,6 +35,8 @@ class Sample:
     cpu_s: float
     lag_ms: float | None
     """How late the server's own clock was (its /v1/health)."""
+    own_lag_ms: float | None = None
+    """How much of it at most was the server's own doing."""
 
 
 @dataclass(slots=True)
@@ -138,7 +140,8 @@ async def _sample(standing: Standing, at_s: float) -> Sample | None:
     if now is None:
         return None
     health = await standing.api("/v1/health") if standing.subject.ours else {}
-    return Sample(at_s, now.rss_bytes / MIB, now.descriptors, now.threads, now.cpu_ns / 1e9, health.get("loop_lag_ms"))
+    lags = health.get("loop_lag_ms"), health.get("loop_lag_own_ms")
+    return Sample(at_s, now.rss_bytes / MIB, now.descriptors, now.threads, now.cpu_ns / 1e9, *lags)
 
 
 async def _tasks(standing: Standing) -> int | None:

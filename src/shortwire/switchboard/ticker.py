@@ -7,6 +7,7 @@ out to groups with a moment of their own, and analyses are done one at a time wi
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -64,6 +65,15 @@ class Ticker:
         self._stopped = True
         self._worst_ms = [0.0, 0.0]
         """Of the last half minute, and of the one before."""
+        self._own_ms = [0.0, 0.0]
+        """The same, of what was our own doing."""
+        self._cpu_ns = 0
+
+    @property
+    def own_lag_ms(self) -> float:
+        """As `lag_ms`, of the lateness at most what this thread computed since the clock's last strike: the rest was
+        the machine's, which had given the core to somebody else."""
+        return max(self._own_ms)
 
     @property
     def lag_ms(self) -> float:
@@ -124,6 +134,7 @@ class Ticker:
         """Start the clock, unless it runs; it stands still while there are no calls."""
         if self._timer is None and not self._stopped and any(self._ticked):
             self._due_ns = self._clock.now_ns() + _TURN_NS
+            self._cpu_ns = time.thread_time_ns()
             self._timer = asyncio.get_running_loop().call_later(_TURN_NS / NS_PER_S, self._strike)
 
     def _strike(self) -> None:
@@ -132,7 +143,8 @@ class Ticker:
             return
         now_ns = self._clock.now_ns()
         late_ns = now_ns - self._due_ns
-        self._note_lag(late_ns / NS_PER_MS)
+        before_ns, self._cpu_ns = self._cpu_ns, time.thread_time_ns()
+        self._note_lag(late_ns / NS_PER_MS, (self._cpu_ns - before_ns) / NS_PER_MS)
         # A turn that was missed is made up for, unless there are too many (the machine slept).
         self._due_ns = now_ns + _TURN_NS if late_ns > NS_PER_S else self._due_ns + _TURN_NS
         loop = asyncio.get_running_loop()
@@ -142,10 +154,12 @@ class Ticker:
             self._analysing = True
             loop.call_soon(self._analyse)
 
-    def _note_lag(self, late_ms: float) -> None:
+    def _note_lag(self, late_ms: float, computed_ms: float) -> None:
         if not self._turn % _REMEMBERED:
             self._worst_ms = [0.0, self._worst_ms[0]]
+            self._own_ms = [0.0, self._own_ms[0]]
         self._worst_ms[0] = max(self._worst_ms[0], late_ms)
+        self._own_ms[0] = max(self._own_ms[0], min(late_ms, computed_ms))
 
     def _analyse(self) -> None:
         # One, and then whatever the sockets have.

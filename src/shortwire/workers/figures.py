@@ -8,7 +8,7 @@ from typing import Any, Final
 __all__ = ["together"]
 
 _SUMMED: Final = ("calls", "tasks")
-_WORST: Final = ("loop_lag_ms",)
+_WORST: Final = ("loop_lag_ms", "loop_lag_own_ms")
 
 
 def together(of_workers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

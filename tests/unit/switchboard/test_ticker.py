@@ -185,12 +185,12 @@ async def test_cycles_of_the_last_moments_are_collected_during_a_call() -> None:
 
 def test_the_worst_lag_is_told_for_half_a_minute_and_forgotten_after_a_minute() -> None:
     ticker = Ticker(Clock())
-    ticker._note_lag(21.0)
+    ticker._note_lag(21.0, 4.0)
     for _ in range(30 * 100):  # half a minute of turns
         ticker.turn(0)
-        ticker._note_lag(0.5)
-        assert ticker.lag_ms == 21.0
+        ticker._note_lag(0.5, 9.0)
+        assert (ticker.lag_ms, ticker.own_lag_ms) == (21.0, 4.0)
     for _ in range(30 * 100):
         ticker.turn(0)
-        ticker._note_lag(0.5)
-    assert ticker.lag_ms == 0.5
+        ticker._note_lag(0.5, 9.0)
+    assert (ticker.lag_ms, ticker.own_lag_ms) == (0.5, 0.5)
