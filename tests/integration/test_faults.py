@@ -22,6 +22,14 @@ HEARD_MS = 300 + 900
 """Greeting and goodbye of `SAYS_GOODBYE`."""
 
 
+_AUDIO = 20_000
+"""Bytes of a second of audio; what webhooks and requests for signed URLs never come to."""
+
+
+def _carried(connection: Mapping[str, Any]) -> int:
+    return int(connection["bytes_up"] + connection["bytes_down"])
+
+
 class BadHouse:
     """A house with a relay before the server and one before the agent."""
 
@@ -34,10 +42,18 @@ class BadHouse:
         """For `Leftovers`: what REST clients keep, and both ends that a relay has of everything open."""
         return self.house.kept_connections + sum(relay.open_connections for relay in self.relays.values())
 
+    async def talking(self, call_id: str) -> None:
+        """Until the agent was heard, and no other connection is as busy as the one with the audio."""
+        await self.house.talking(call_id)
+        for relay in self.relays.values():
+            await self.house.until(
+                lambda relay=relay: max(_carried(c) for c in relay.describe()["open"]) > _AUDIO, "audio"
+            )
+
     def break_it(self, leg: str, kind: str, **options: Any) -> Fault:
         """Put a fault on the connection that carries audio: the busiest one of that way."""
         relay = self.relays[leg]
-        busiest = max(relay.describe()["open"], key=lambda c: c["bytes_up"] + c["bytes_down"])
+        busiest = max(relay.describe()["open"], key=_carried)
         fault = Fault.of(kind, connection=busiest["number"], **options)
         relay.add(fault)
         assert relay.faults(fault.name)[0]["connections_hit"] == 1
@@ -151,7 +167,7 @@ async def test_the_agent_falls_silent_without_a_word(tmp_path: Path, kind: str) 
     async with bad_house(tmp_path) as bad:
         before = Leftovers(bad)  # type: ignore[arg-type]
         call_id = await bad.house.place()
-        await bad.house.talking(call_id)
+        await bad.talking(call_id)
         began = time.monotonic()
         # Half-open upwards: the agent's end is gone, and ours has not heard of it.
         bad.break_it("agent", kind, direction="both" if kind == "blackhole" else "up")
@@ -167,7 +183,7 @@ async def test_the_carrier_falls_silent_without_a_word(tmp_path: Path, kind: str
     async with bad_house(tmp_path, limits={"frame_gap_s": 1.0}) as bad:
         before = Leftovers(bad)  # type: ignore[arg-type]
         call_id = await bad.house.place()
-        await bad.house.talking(call_id)
+        await bad.talking(call_id)
         # The carrier's frames vanish; half-open the other way round: its end is gone, and we have not heard of it.
         bad.break_it("server", kind, direction="up" if kind == "blackhole" else "down")
         call = await bad.ends(call_id, "media_lost", "party_hangup")
