@@ -122,7 +122,7 @@ def soak(*, calls: int, minutes: float, call_seconds: float, mode: str, profile:
 
     def progress(sample: Sample) -> None:
         lag = "" if sample.lag_ms is None else f"  loop late {sample.lag_ms:.1f} ms"
-        lag += "" if sample.own_lag_ms is None else f", {sample.own_lag_ms:.1f} of it ours"
+        lag += "" if sample.own_lag_ms is None else f", {sample.own_lag_ms:.1f} of it its own"
         console.print(
             f"{sample.at_s:7.0f} s  {sample.rss_mib:7.1f} MiB  {sample.descriptors:5} descriptors  "
             f"{sample.threads:3} threads  {sample.cpu_s:6.1f} s CPU{lag}",
@@ -306,7 +306,7 @@ def _show_soak(console: Console, found: Soaked) -> None:
     own = [sample.own_lag_ms for sample in found.samples if sample.own_lag_ms is not None]
     console.print(
         f"latest tick seen: {number(max(lags, default=None), 1)} ms; "
-        f"of one, at most our own doing: {number(max(own, default=None), 1)} ms"
+        f"of one, at most computed by the server: {number(max(own, default=None), 1)} ms"
     )
     for problem in found.problems:
         console.print(f"NOT BACK: {problem}", style="red")

@@ -71,8 +71,8 @@ class Ticker:
 
     @property
     def own_lag_ms(self) -> float:
-        """As `lag_ms`, of the lateness at most what this thread computed since the clock's last strike: the rest was
-        the machine's, which had given the core to somebody else."""
+        """As `lag_ms`, of the lateness at most what this process computed since the clock's last strike, its other
+        threads too: they hold the interpreter. In the rest it waited: for a core that others had, or for a disk."""
         return max(self._own_ms)
 
     @property
@@ -134,7 +134,7 @@ class Ticker:
         """Start the clock, unless it runs; it stands still while there are no calls."""
         if self._timer is None and not self._stopped and any(self._ticked):
             self._due_ns = self._clock.now_ns() + _TURN_NS
-            self._cpu_ns = time.thread_time_ns()
+            self._cpu_ns = time.process_time_ns()
             self._timer = asyncio.get_running_loop().call_later(_TURN_NS / NS_PER_S, self._strike)
 
     def _strike(self) -> None:
@@ -143,7 +143,7 @@ class Ticker:
             return
         now_ns = self._clock.now_ns()
         late_ns = now_ns - self._due_ns
-        before_ns, self._cpu_ns = self._cpu_ns, time.thread_time_ns()
+        before_ns, self._cpu_ns = self._cpu_ns, time.process_time_ns()
         self._note_lag(late_ns / NS_PER_MS, (self._cpu_ns - before_ns) / NS_PER_MS)
         # A turn that was missed is made up for, unless there are too many (the machine slept).
         self._due_ns = now_ns + _TURN_NS if late_ns > NS_PER_S else self._due_ns + _TURN_NS
