@@ -140,8 +140,12 @@ class SocketListener(Protocol):
         """One whole text message of any kind, read from the system at `read_ns`. True if something was relayed."""
         ...
 
+    def other(self, data: bytes, read_ns: int) -> bool:
+        """The same, of a message that `media` did not recognise."""
+        ...
+
     def relayed(self, read_ns: int, written_ns: int) -> None:
-        """After `media` or `message` answered True: when it was handed to the other socket."""
+        """After `media`, `message` or `other` answered True: when it was handed to the other socket."""
         ...
 
     def binary(self) -> None:

@@ -161,6 +161,9 @@ class _Cutter:
             self._socket.send(USER_AUDIO_HEAD + payload + USER_AUDIO_TAIL)
         return payload is not None
 
+    def other(self, data: bytes, read_ns: int) -> bool:
+        return self.message(data, read_ns)
+
     def relayed(self, read_ns: int, written_ns: int) -> None: ...
 
     def binary(self) -> None: ...

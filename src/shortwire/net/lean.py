@@ -185,7 +185,7 @@ class LeanSocket(Listener):
             self._too_big()
         else:
             try:
-                if self._listener.message(data, read_ns):
+                if self._listener.other(data, read_ns):
                     self._relayed(read_ns, _now_ns())
             except Exception:
                 self.broken("message")

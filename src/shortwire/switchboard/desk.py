@@ -342,7 +342,7 @@ class Switchboard:
         )
 
     def _register(self, record: CallRecord) -> LiveCall:
-        call = LiveCall(self.context, record, self._forget, self._settler.find)
+        call = LiveCall(self.context, record, self._forget, self._settler.find, self._ticker.wake)
         self._live[record.id] = call
         self._ticker.add(call)
         self._collector.call_begins()

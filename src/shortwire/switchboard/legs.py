@@ -5,6 +5,7 @@ Each method is one step into the session; facts and wishes it leaves are pumped 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from .. import native
@@ -46,6 +47,7 @@ class _Leg:
         "_session",
         "_undigested",
         "close_code",
+        "media",
         "opened_ns",
         "over",
         "shortcut",
@@ -56,6 +58,8 @@ class _Leg:
         self._session = session
         self._clock = clock
         self._pump = pump
+        self.media: Callable[[bytes, int], bool | None]
+        """The socket is wired to the core: audio leaves neither facts nor wishes, so there is nothing to pump."""
         self._delays = Histogram()
         self._undigested: list[int] = []
         """Delays that are not in the histogram yet."""
@@ -86,6 +90,13 @@ class _Leg:
         self._counted = native.media.Delays(self._delays.buckets)
         return self._counted
 
+    def message(self, data: bytes, read_ns: int) -> bool:
+        relayed = self.media(data, read_ns)
+        return relayed if relayed is not None else self.other(data, read_ns)
+
+    def other(self, data: bytes, read_ns: int) -> bool:
+        raise NotImplementedError
+
     def close(self, code: int = 1000, reason: str = "") -> None:
         if self.socket is not None:
             self.socket.close(code, reason)
@@ -108,7 +119,7 @@ class _Leg:
 class PhoneLeg(_Leg):
     """The media stream's listener."""
 
-    __slots__ = ("media",)
+    __slots__ = ()
 
     def __init__(
         self, session: CallSession, clock: Clock, pump: Pump, recorder: native.ear.Recorder | None = None
@@ -116,7 +127,6 @@ class PhoneLeg(_Leg):
         """`recorder`: of the call's shortcuts; None: there are none."""
         super().__init__(session, clock, pump)
         self.media = session.uplink.message
-        """The socket is wired to the core: audio leaves neither facts nor wishes, so there is nothing to pump."""
         if recorder is not None:
             self.shortcut = session.uplink.shortcut = native.media.UplinkShortcut(recorder, self._count())
 
@@ -127,9 +137,9 @@ class PhoneLeg(_Leg):
         self._session.phone_opened(socket.send, self.opened_ns)
         self._after()
 
-    def message(self, data: bytes, read_ns: int) -> bool:
+    def other(self, data: bytes, read_ns: int) -> bool:
         session = self._session
-        relayed = session.phone_message(data, read_ns)
+        relayed = session.phone_other(data, read_ns)
         if session.facts or session.wishes:
             self._pump.pump()
         return relayed
@@ -162,7 +172,7 @@ class PhoneLeg(_Leg):
 class AgentLeg(_Leg):
     """The conversation socket's listener."""
 
-    __slots__ = ("connection", "media")
+    __slots__ = ("connection",)
 
     def __init__(
         self, session: CallSession, clock: Clock, pump: Pump, recorder: native.ear.Recorder | None = None
@@ -186,9 +196,9 @@ class AgentLeg(_Leg):
         self._session.agent_opened(socket.send, self.opened_ns)
         self._after()
 
-    def message(self, data: bytes, read_ns: int) -> bool:
+    def other(self, data: bytes, read_ns: int) -> bool:
         session = self._session
-        relayed = session.agent_message(data, read_ns)
+        relayed = session.agent_other(data, read_ns)
         if session.facts or session.wishes:
             self._pump.pump()
         return relayed

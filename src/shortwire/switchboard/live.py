@@ -54,12 +54,14 @@ class LiveCall:
         record: CallRecord,
         on_over: Callable[[LiveCall], None],
         find: Callable[[CallRecord], Awaitable[Sequence[CarrierCall]]],
+        wake: Callable[[LiveCall], None],
     ) -> None:
         self.context = context
         self.record = record
         self.ticket = ""
         self._on_over = on_over
         self._find = find
+        self._wake = wake
         self._clock = context.clock
         self._seq = 0
         self._followers: list[asyncio.Queue[CallEvent]] = []
@@ -74,8 +76,6 @@ class LiveCall:
         self.line = AgentLine(context, record.agent_id, self.api_time)
         self._marks = MarkWatch()
         self.analyst = Analyst(self.session.side, taping.write if taping else None)
-        self.quiet_until_ns = 0
-        """See `Ticked`."""
         self._pumping = False
         self._winding_up: asyncio.Task[None] | None = None
         self._legs_closed = asyncio.Event()
@@ -168,7 +168,7 @@ class LiveCall:
         if self._pumping:
             return
         self._pumping = True
-        self.quiet_until_ns = 0
+        self._wake(self)
         session = self.session
         try:
             while session.facts or session.wishes:
@@ -225,13 +225,16 @@ class LiveCall:
 
     # Time
 
-    def tick(self, now_ns: int) -> None:
+    def tick(self, now_ns: int) -> int:
         """See `Ticked`."""
-        until_ns = 0 if self.session.cause is not None else self.session.downlink.quiet_until_ns(now_ns)
-        if until_ns <= now_ns:
-            self._tell_time(now_ns)
-        else:
-            self.quiet_until_ns = until_ns
+        until_ns = self._quiet_until_ns(now_ns)
+        if until_ns > now_ns:
+            return until_ns
+        self._tell_time(now_ns)
+        return self._quiet_until_ns(now_ns)
+
+    def _quiet_until_ns(self, now_ns: int) -> int:
+        return 0 if self.session.cause is not None else self.session.downlink.quiet_until_ns(now_ns)
 
     def _tell_time(self, now_ns: int) -> None:
         self.session.tick(now_ns)
@@ -281,7 +284,7 @@ class LiveCall:
 
     def _finish(self, cause: HangupCause, detail: str) -> None:
         now_ns = self._clock.now_ns()
-        self.quiet_until_ns = 0
+        self._wake(self)
         self.session.side.append((now_ns, NOTE, {"input": "finish", "cause": cause.value, "detail": detail}))
         self.session.finish(cause, now_ns, detail)
 

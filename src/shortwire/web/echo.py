@@ -150,6 +150,9 @@ class _SocketEcho:
             self._socket.send(data)
         return False
 
+    def other(self, data: bytes, read_ns: int) -> bool:
+        return self.message(data, read_ns)
+
     def relayed(self, read_ns: int, written_ns: int) -> None:
         del read_ns, written_ns
 

@@ -11,21 +11,23 @@ from shortwire.switchboard.collector import Collector
 from shortwire.switchboard.ticker import Ticker
 
 MS = 1_000_000
+NEVER = 1 << 62
 
 
 class Call:
     def __init__(self, breaks: bool = False, pieces: int = 1) -> None:
-        self.quiet_until_ns = 0
+        self.again_ns = 0
         self.ticks: list[int] = []
         self.analyses: list[int] = []
         self.failures: list[str] = []
         self.breaks = breaks
         self.pieces = self.left = pieces
 
-    def tick(self, now_ns: int) -> None:
+    def tick(self, now_ns: int) -> int:
         self.ticks.append(now_ns)
         if self.breaks:
             raise ValueError("a mistake")
+        return self.again_ns
 
     def analyse(self, now_ns: int) -> bool:
         self.analyses.append(now_ns)
@@ -46,8 +48,8 @@ class Clock:
         return 0.0
 
 
-def run(ticker: Ticker, turns: int) -> None:
-    for turn in range(turns):
+def run(ticker: Ticker, turns: int, begin: int = 0) -> None:
+    for turn in range(begin, begin + turns):
         ticker.turn(turn * 10 * MS)
         while ticker.analyse_one(turn * 10 * MS):
             pass
@@ -67,16 +69,58 @@ def test_each_call_is_ticked_every_50_ms_and_analysed_every_second(count: int) -
     assert max(at_once.values()) <= -(-count // 100)
 
 
-def test_a_quiet_call_is_not_ticked_until_it_says_so() -> None:
+def test_a_quiet_call_is_not_ticked_until_when_it_said() -> None:
     ticker, call = Ticker(Clock()), Call()
     ticker.add(call)
-    call.quiet_until_ns = 300 * MS
+    call.again_ns = 300 * MS
     run(ticker, 50)
-    assert call.ticks == [300 * MS, 350 * MS, 400 * MS, 450 * MS]
-    call.quiet_until_ns = 1 << 62
-    run(ticker, 500)
-    assert len(call.ticks) == 4
+    assert call.ticks == [0, 300 * MS, 350 * MS, 400 * MS, 450 * MS]
+    call.again_ns = NEVER
+    run(ticker, 500, begin=50)
+    assert call.ticks[5:] == [500 * MS]
     assert len(call.analyses) == 6
+
+
+def test_what_it_said_is_no_appointment_within_50_ms_nor_between_two_turns() -> None:
+    ticker, call = Ticker(Clock()), Call()
+    ticker.add(call)
+    call.again_ns = 20 * MS
+    run(ticker, 1)
+    call.again_ns = 111 * MS
+    run(ticker, 19, begin=1)
+    assert call.ticks == [0, 50 * MS, 120 * MS, 170 * MS]
+
+
+def test_a_call_that_is_woken_is_ticked_in_the_next_turn_once() -> None:
+    ticker, call = Ticker(Clock()), Call()
+    ticker.add(call)
+    call.again_ns = NEVER
+    run(ticker, 10)
+    ticker.wake(call)
+    ticker.wake(call)
+    call.again_ns = 400 * MS
+    run(ticker, 10, begin=10)
+    assert call.ticks == [0, 100 * MS]
+    ticker.wake(call)  # it would have had its moment in turn 40
+    run(ticker, 21, begin=20)
+    assert call.ticks[2:] == [200 * MS, 400 * MS]
+    ticker.wake(Call())  # over, or never begun
+    run(ticker, 1, begin=41)
+
+
+def test_a_call_that_wakes_itself_while_it_is_ticked_has_the_next_turn() -> None:
+    ticker, call = Ticker(Clock()), Call()
+
+    def tick(now_ns: int) -> int:
+        call.ticks.append(now_ns)
+        if len(call.ticks) < 3:
+            ticker.wake(call)
+        return NEVER
+
+    call.tick = tick  # type: ignore[method-assign]
+    ticker.add(call)
+    run(ticker, 50)
+    assert call.ticks == [0, 10 * MS, 20 * MS]
 
 
 def test_an_analysis_in_pieces_lets_others_between_and_goes_on_where_it_was() -> None:
@@ -100,7 +144,7 @@ def test_a_call_that_ends_in_its_own_tick_skips_nobody() -> None:
     ticker, calls = Ticker(Clock()), [Call() for _ in range(100)]
     for call in calls:
         ticker.add(call)
-        call.tick = lambda _now, call=call: (call.ticks.append(1), ticker.remove(call))  # type: ignore[method-assign, assignment]
+        call.tick = lambda _now, call=call: (call.ticks.append(1), ticker.remove(call), 0)[2]  # type: ignore[method-assign, misc]
     run(ticker, 50)
     assert all(call.ticks == [1] for call in calls)
 
