@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,9 @@ __all__ = ["Sample", "Soaked", "judge", "soak"]
 
 MIB = 1024 * 1024
 _SETTLE_S = 20.0
+_LOOK_S = 0.25
+_LOOKED_AT = 3
+"""Single calls that a client of the API looks at between two lists of as many as there may be in one."""
 _DESCRIPTORS = 4
 """A listener's accept and a database's journal may be open at the moment of the look."""
 
@@ -85,6 +89,15 @@ async def soak(bench: Bench, subject: Subject, load: Load, progress: Callable[[S
     every_s = max(0.5, min(30.0, load.seconds / 60))
 
     async def watch(standing: Standing, _phones: Process) -> None:
+        client = asyncio.create_task(_use_api(standing)) if subject.ours else None
+        try:
+            await look(standing)
+        finally:
+            if client is not None:
+                client.cancel()
+                await asyncio.wait({client})
+
+    async def look(standing: Standing) -> None:
         began_ns = SystemClock.now_ns()
         while True:
             at_s = (SystemClock.now_ns() - began_ns) / 1e9
@@ -142,6 +155,17 @@ async def _sample(standing: Standing, at_s: float) -> Sample | None:
     health = await standing.api("/v1/health") if standing.subject.ours else {}
     lags = health.get("loop_lag_ms"), health.get("loop_lag_own_ms")
     return Sample(at_s, now.rss_bytes / MIB, now.descriptors, now.threads, now.cpu_ns / 1e9, *lags)
+
+
+async def _use_api(standing: Standing) -> None:
+    """A client who looks at calls all the time: at the list, then at some by themselves."""
+    while True:
+        with contextlib.suppress(OSError):
+            calls = (await standing.api("/v1/calls?limit=200"))["calls"]
+            for call in calls[:_LOOKED_AT]:
+                await asyncio.sleep(_LOOK_S)
+                await standing.api(f"/v1/calls/{call['id']}")
+        await asyncio.sleep(_LOOK_S)
 
 
 async def _tasks(standing: Standing) -> int | None:
