@@ -8,9 +8,12 @@ as a call's latencies and told as its summary event.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from math import ceil
+from operator import add
 from typing import Any
 
 __all__ = [
@@ -114,33 +117,32 @@ class Histogram:
 
     def quantile_ns(self, percent: float) -> float | None:
         """Nearest rank, the middle of its bucket and never above the maximum; None of nothing."""
-        count = self.n
-        if not count:
-            return None
-        rank = _rank(percent, count)
-        for index, here in enumerate(self.buckets):
-            rank -= here
-            if rank <= 0:
-                return min(_middle(index), float(self.max_ns))
-        raise AssertionError("ranks end with the last bucket")
+        return self._quantile_ns(percent, self._up_to())
 
     def merge(self, other: Histogram) -> None:
         """Add another one's values."""
-        for index, count in enumerate(other.buckets):
-            if count:
-                self.buckets[index] += count
+        self.buckets[:] = array("Q", map(add, self.buckets, other.buckets))
         self.max_ns = max(self.max_ns, other.max_ns)
 
     def as_dict(self) -> dict[str, float | int | None]:
         """In microseconds: ``p50, p95, p99, max, n``."""
         found: dict[str, float | int | None] = {}
+        up_to = self._up_to()
         for percent in PERCENTS:
-            value = self.quantile_ns(percent)
+            value = self._quantile_ns(percent, up_to)
             found[f"p{percent}"] = None if value is None else round(value / 1000, 1)
-        count = self.n
-        found["max"] = round(self.max_ns / 1000, 1) if count else None
-        found["n"] = count
+        found["max"] = round(self.max_ns / 1000, 1) if up_to[-1] else None
+        found["n"] = up_to[-1]
         return found
+
+    def _up_to(self) -> list[int]:
+        """How many there are up to each bucket."""
+        return list(accumulate(self.buckets))
+
+    def _quantile_ns(self, percent: float, up_to: list[int]) -> float | None:
+        if not up_to[-1]:
+            return None
+        return min(_middle(bisect_left(up_to, _rank(percent, up_to[-1]))), float(self.max_ns))
 
 
 def _middle(index: int) -> float:
