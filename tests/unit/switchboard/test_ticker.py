@@ -41,8 +41,10 @@ class Call:
 
 
 class Clock:
+    ns = 0
+
     def now_ns(self) -> int:
-        return 0
+        return self.ns
 
     def wall_s(self) -> float:
         return 0.0
@@ -239,3 +241,23 @@ def test_the_worst_lag_is_told_for_half_a_minute_and_forgotten_after_a_minute() 
         ticker.turn(0)
         ticker._note_lag(0.5, 9.0)
     assert (ticker.lag_ms, ticker.own_lag_ms) == (0.5, 0.5)
+
+
+async def test_a_late_strike_tells_how_much_of_it_this_process_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, computed = Clock(), [7 * MS]
+    monkeypatch.setattr("shortwire.switchboard.ticker.time.process_time_ns", lambda: computed[0])
+    ticker = Ticker(clock)
+    ticker.begin()
+    ticker.add(Call())  # the first turn is due in 10 ms
+    try:
+        clock.ns, computed[0] = 40 * MS, 19 * MS
+        ticker._strike()
+        assert (ticker.lag_ms, ticker.own_lag_ms) == (30.0, 12.0)
+        # The turn that was missed meanwhile is due at once: as late, and nothing was computed since.
+        ticker._strike()
+        assert (ticker.lag_ms, ticker.own_lag_ms) == (30.0, 12.0)
+        clock.ns, computed[0] = 75 * MS, 119 * MS
+        ticker._strike()
+        assert (ticker.lag_ms, ticker.own_lag_ms) == (45.0, 45.0)
+    finally:
+        ticker.stop()
