@@ -75,6 +75,9 @@ class Echo:
         asyncio.get_running_loop().call_soon(self.socket.send, data)
         return False
 
+    def other(self, data: bytes, read_ns: int) -> bool:
+        return self.message(data, read_ns)
+
     def relayed(self, read_ns: int, written_ns: int) -> None:
         raise AssertionError("nothing here is audio")
 

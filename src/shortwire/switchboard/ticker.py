@@ -104,10 +104,12 @@ class Ticker:
 
     def remove(self, call: Ticked) -> None:
         """A call is over. Harmless if it is not known."""
-        self._next.pop(call, None)
-        for group in self._analysed:
+        turn = self._next.pop(call, _NEVER)
+        for group in (*self._analysed, self._turns.get(turn, [])):
             if call in group:
                 group.remove(call)
+        if not self._next:
+            self._turns.clear()  # the clock stands still now, and would keep whom it had put down
 
     def wake(self, call: Ticked) -> None:
         """Something has happened in this call: it is told the time in the next turn. Harmless if it is not known."""

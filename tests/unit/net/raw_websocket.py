@@ -41,6 +41,9 @@ class Ear:
             raise RuntimeError("a mistake in a listener")
         return False
 
+    def other(self, data: bytes, read_ns: int) -> bool:
+        return self.message(data, read_ns)
+
     def relayed(self, read_ns: int, written_ns: int) -> None:
         self.relays += 1
 

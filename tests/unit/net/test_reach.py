@@ -147,6 +147,9 @@ class Ear:
     def message(self, data: bytes, read_ns: int) -> bool:
         return False
 
+    def other(self, data: bytes, read_ns: int) -> bool:
+        return self.message(data, read_ns)
+
     def relayed(self, read_ns: int, written_ns: int) -> None: ...
 
     def binary(self) -> None: ...

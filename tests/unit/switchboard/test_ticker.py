@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections import Counter
 
 import pytest
@@ -140,6 +141,23 @@ def test_a_call_that_is_gone_is_told_nothing() -> None:
     ticker.remove(goes)
     run(ticker, 25)
     assert (len(stays.ticks), goes.ticks, goes.analyses) == (5, [], [])
+
+
+def test_a_call_that_is_gone_is_not_kept_for_its_appointments() -> None:
+    ticker = Ticker(Clock())
+    woken, waiting = Call(), Call()
+    seen = [weakref.ref(waiting), weakref.ref(woken)]
+    woken.again_ns = waiting.again_ns = 400 * MS
+    ticker.add(woken)
+    ticker.add(waiting)
+    run(ticker, 1)
+    ticker.wake(woken)  # it has two now
+    ticker.remove(waiting)
+    del waiting
+    assert seen[0]() is None
+    ticker.remove(woken)  # the last one: no turn comes that could clear up
+    del woken
+    assert seen[1]() is None
 
 
 def test_a_call_that_ends_in_its_own_tick_skips_nobody() -> None:
