@@ -9,10 +9,15 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-__all__ = ["NS_PER_MS", "NS_PER_S", "Clock", "SystemClock"]
+__all__ = ["NEVER_NS", "NS_PER_MS", "NS_PER_S", "Clock", "SystemClock", "computed_ns"]
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
+NEVER_NS = 1 << 62
+"""An instant that does not come."""
+
+computed_ns = time.process_time_ns
+"""What all threads of this process have computed so far."""
 
 
 class Clock(Protocol):

@@ -128,6 +128,7 @@ async def test_a_soak_comes_back_to_where_it_began(bench: Bench) -> None:
     assert found.dialled > 3
     assert found.live_after == 0
     assert found.samples
+    assert found.asked is not None and found.asked.answered > 1
 
 
 @pytest.mark.parametrize("side", ["agent", "phone"])

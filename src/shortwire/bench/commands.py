@@ -296,6 +296,8 @@ def effects_lines(title: str, findings: Sequence[Finding]) -> list[str]:
 
 def _show_soak(console: Console, found: Soaked) -> None:
     console.print(f"{found.dialled} calls in {found.seconds:.0f} s, {found.calls} at a time")
+    if found.asked is not None:
+        console.print(f"requests to the API: {found.asked.answered} answered")
     console.print(f"memory's slope in the second half: {number(found.slope_mib_per_hour, 1)} MiB/h")
     if found.before is not None and found.after is not None:
         for name in ("descriptors", "threads"):

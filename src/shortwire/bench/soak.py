@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import http.client
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -17,7 +17,7 @@ from .run import Bench, Standing
 from .stats import slope
 from .subject import Subject
 
-__all__ = ["Sample", "Soaked", "judge", "soak"]
+__all__ = ["Asked", "Sample", "Soaked", "judge", "soak"]
 
 MIB = 1024 * 1024
 _SETTLE_S = 20.0
@@ -44,6 +44,14 @@ class Sample:
 
 
 @dataclass(slots=True)
+class Asked:
+    """Requests of the client who uses the API."""
+
+    answered: int = 0
+    failed: int = 0
+
+
+@dataclass(slots=True)
 class Soaked:
     """A soak's result."""
 
@@ -57,6 +65,8 @@ class Soaked:
     tasks_after: int | None
     measured: Measured
     dialled: int = 0
+    asked: Asked | None = None
+    """None: no server of ours."""
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -71,6 +81,7 @@ class Soaked:
             "calls": self.calls,
             "seconds": self.seconds,
             "dialled": self.dialled,
+            "asked": None if self.asked is None else asdict(self.asked),
             "slope_mib_per_hour": self.slope_mib_per_hour,
             "before": None if self.before is None else asdict(self.before),
             "after": None if self.after is None else asdict(self.after),
@@ -86,10 +97,11 @@ class Soaked:
 async def soak(bench: Bench, subject: Subject, load: Load, progress: Callable[[Sample], None]) -> Soaked:
     """Run it. Raises `BenchError` when it cannot be run to its end."""
     samples: list[Sample] = []
+    asked = Asked() if subject.ours else None
     every_s = max(0.5, min(30.0, load.seconds / 60))
 
     async def watch(standing: Standing, _phones: Process) -> None:
-        client = asyncio.create_task(_use_api(standing)) if subject.ours else None
+        client = asyncio.create_task(_use_api(standing, asked)) if asked is not None else None
         try:
             await look(standing)
         finally:
@@ -127,6 +139,7 @@ async def soak(bench: Bench, subject: Subject, load: Load, progress: Callable[[S
         health.get("tasks"),
         measured,
         dialled=report["dialled"],
+        asked=asked,
     )
     found.problems = judge(found)
     return found
@@ -135,6 +148,8 @@ async def soak(bench: Bench, subject: Subject, load: Load, progress: Callable[[S
 def judge(found: Soaked) -> list[str]:
     """What did not come back, and what went wrong on the way."""
     problems = list(found.measured.problems)
+    if found.asked is not None and (found.asked.failed or not found.asked.answered):
+        problems.append(f"requests to the API: {found.asked.answered} answered, {found.asked.failed} failed")
     if found.live_after:
         problems.append(f"{found.live_after} calls still live")
     if found.tasks_before is not None and found.tasks_after is not None and found.tasks_after > found.tasks_before + 2:
@@ -157,14 +172,18 @@ async def _sample(standing: Standing, at_s: float) -> Sample | None:
     return Sample(at_s, now.rss_bytes / MIB, now.descriptors, now.threads, now.cpu_ns / 1e9, *lags)
 
 
-async def _use_api(standing: Standing) -> None:
+async def _use_api(standing: Standing, asked: Asked) -> None:
     """A client who looks at calls all the time: at the list, then at some by themselves."""
     while True:
-        with contextlib.suppress(OSError):
+        try:
             calls = (await standing.api("/v1/calls?limit=200"))["calls"]
+            asked.answered += 1
             for call in calls[:_LOOKED_AT]:
                 await asyncio.sleep(_LOOK_S)
                 await standing.api(f"/v1/calls/{call['id']}")
+                asked.answered += 1
+        except (OSError, http.client.HTTPException, ValueError):
+            asked.failed += 1
         await asyncio.sleep(_LOOK_S)
 
 

@@ -12,7 +12,7 @@ import binascii
 import json
 from collections import deque
 
-from ..clock import NS_PER_MS
+from ..clock import NEVER_NS, NS_PER_MS
 from ..ulaw import payload_ms, split_payload
 from ..wire.elevenlabs import audio_plain
 from ..wire.splice import BASE64, cut_agent_audio
@@ -28,7 +28,6 @@ FIRST_MS = 60
 """480 bytes, 640 base64 characters: the shortest piece that is whole in base64 and in 20 ms frames."""
 _TAIL_NS = 100 * NS_PER_MS
 """Silence of the agent after which the end of what was written gets a mark of its own."""
-_NEVER_NS = 1 << 62
 _CONVERT_STEP_BYTES = 9_600
 """How much agent audio is converted in one go (0.1 s of pcm_48000): about 1 ms of work, not more."""
 _BACKLOG_STEPS = 1_200
@@ -318,7 +317,7 @@ class Downlink:
         written = self.playout.written
         if written.ms > written.marked_ms:
             return written.at_ns + _TAIL_NS
-        return _NEVER_NS if self.playout.begins_run(now_ns) else now_ns + _TAIL_NS
+        return NEVER_NS if self.playout.begins_run(now_ns) else now_ns + _TAIL_NS
 
     def tick(self, now_ns: int) -> None:
         """A few times a second: convert what waits, mark a tail that nothing followed."""

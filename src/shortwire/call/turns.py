@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..clock import NS_PER_MS
+from ..clock import NEVER_NS, NS_PER_MS
 from .speech import HANGOVER_MS, FrameClock, Speech, SpeechEdges
 from .turn import SETTLE_NS, Reply, Turn, turn_of
 
 __all__ = ["Outlook", "Turn", "TurnTracker"]
-
-_NEVER_NS = 1 << 62
 
 
 class Outlook(NamedTuple):
@@ -81,7 +79,7 @@ class TurnTracker:
 
     def outlook(self) -> Outlook:
         """What the next messages cannot change, as long as they are like those before."""
-        due_ns = _NEVER_NS
+        due_ns = NEVER_NS
         if self._zero_ns is None:
             due_ns = 0
         elif self._open:

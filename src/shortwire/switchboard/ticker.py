@@ -9,12 +9,11 @@ not said when.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from ..clock import NS_PER_MS, NS_PER_S, Clock
+from ..clock import NEVER_NS, NS_PER_MS, NS_PER_S, Clock, computed_ns
 
 __all__ = ["TICK_S", "Ticked", "Ticker"]
 
@@ -24,7 +23,6 @@ _TICKS = round(TICK_S * NS_PER_S) // _TURN_NS
 """Turns between two ticks of one call, at least."""
 _GROUPS = 20 * _TICKS
 """Turns between two analyses of one call."""
-_NEVER = 1 << 62
 _REMEMBERED = 30 * NS_PER_S // _TURN_NS
 """Turns in which the worst lag is gathered before it is put beside the next."""
 
@@ -33,7 +31,7 @@ class Ticked(Protocol):
     """A call, as far as it has to do with time."""
 
     def tick(self, now_ns: int) -> int:
-        """Told the time; when it wants to be again. That is 50 ms later at the soonest, and 1 << 62 is never:
+        """Told the time; when it wants to be again. That is 50 ms later at the soonest, and `NEVER_NS` is never:
         `Ticker.wake` brings it back."""
         ...
 
@@ -50,12 +48,15 @@ class Ticked(Protocol):
 class Ticker:
     """One process's calls and their moments. `begin`, then `stop`; `turn` is the pure part."""
 
-    def __init__(self, clock: Clock, sweep: Callable[[], None] = lambda: None) -> None:
-        """`sweep` is called each turn, while there are calls."""
+    def __init__(
+        self, clock: Clock, sweep: Callable[[], None] = lambda: None, computed: Callable[[], int] = computed_ns
+    ) -> None:
+        """`sweep` is called each turn, while there are calls; `computed`: see `own_lag_ms`."""
         self._clock = clock
+        self._computed_ns = computed
         self._sweep = sweep
         self._next: dict[Ticked, int] = {}
-        """All calls, and the turn in which each is told the time; `_NEVER`: when it is woken."""
+        """All calls, and the turn in which each is told the time; `NEVER_NS`: when it is woken."""
         self._turns: dict[int, list[Ticked]] = {}
         """Who may be due in a turn; who is there without `_next` saying so was woken before, or is gone."""
         self._analysed: list[list[Ticked]] = [[] for _ in range(_GROUPS)]
@@ -98,13 +99,13 @@ class Ticker:
     def add(self, call: Ticked) -> None:
         """A call begins; it joins the smallest group."""
         min(self._analysed, key=len).append(call)
-        self._next[call] = _NEVER
+        self._next[call] = NEVER_NS
         self.wake(call)
         self._wind()
 
     def remove(self, call: Ticked) -> None:
         """A call is over. Harmless if it is not known."""
-        turn = self._next.pop(call, _NEVER)
+        turn = self._next.pop(call, NEVER_NS)
         for group in (*self._analysed, self._turns.get(turn, [])):
             if call in group:
                 group.remove(call)
@@ -121,13 +122,13 @@ class Ticker:
         self._turns.setdefault(turn, []).append(call)
 
     def _ask(self, call: Ticked, here: int, now_ns: int) -> None:
-        self._next[call] = _NEVER
+        self._next[call] = NEVER_NS
         until_ns = now_ns
         try:
             until_ns = call.tick(now_ns)
         except Exception:
             self._failed(call, "a tick")
-        turn = here + max(_TICKS, -((now_ns - until_ns) // _TURN_NS)) if until_ns < _NEVER else _NEVER
+        turn = here + max(_TICKS, -((now_ns - until_ns) // _TURN_NS)) if until_ns < NEVER_NS else NEVER_NS
         if turn < self._next.get(call, 0):  # it may have been woken, or be over
             self._at(call, turn)
 
@@ -158,7 +159,7 @@ class Ticker:
         """Start the clock, unless it runs; it stands still while there are no calls."""
         if self._timer is None and not self._stopped and self._next:
             self._due_ns = self._clock.now_ns() + _TURN_NS
-            self._cpu_ns = time.process_time_ns()
+            self._cpu_ns = self._computed_ns()
             self._timer = asyncio.get_running_loop().call_later(_TURN_NS / NS_PER_S, self._strike)
 
     def _strike(self) -> None:
@@ -167,7 +168,7 @@ class Ticker:
             return
         now_ns = self._clock.now_ns()
         late_ns = now_ns - self._due_ns
-        before_ns, self._cpu_ns = self._cpu_ns, time.process_time_ns()
+        before_ns, self._cpu_ns = self._cpu_ns, self._computed_ns()
         self._note_lag(late_ns / NS_PER_MS, (self._cpu_ns - before_ns) / NS_PER_MS)
         # A turn that was missed is made up for, unless there are too many (the machine slept).
         self._due_ns = now_ns + _TURN_NS if late_ns > NS_PER_S else self._due_ns + _TURN_NS

@@ -16,7 +16,7 @@ from shortwire.bench.machine import Usage, facts, usage
 from shortwire.bench.plot import PANELS, plot
 from shortwire.bench.rounds import FIGURES, rotated, summary
 from shortwire.bench.show import curve_lines, write_curve
-from shortwire.bench.soak import Sample, Soaked, judge
+from shortwire.bench.soak import Asked, Sample, Soaked, judge
 from shortwire.bench.subject import find_peers, shortwire
 from shortwire.errors import UsageError
 
@@ -274,6 +274,8 @@ def test_a_soak_that_came_back() -> None:
         ({"after": Usage(0, 0, 20, 500, 1)}, "threads"),
         ({"live_after": 1}, "still live"),
         ({"tasks_after": 50}, "tasks"),
+        ({"asked": Asked(9, 1)}, "1 failed"),
+        ({"asked": Asked(0, 0)}, "0 answered"),
     ],
 )
 def test_what_a_soak_leaves_behind(changes: dict[str, Any], word: str) -> None:

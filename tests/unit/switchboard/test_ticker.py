@@ -8,11 +8,11 @@ from collections import Counter
 
 import pytest
 
+from shortwire.clock import NEVER_NS
 from shortwire.switchboard.collector import Collector
 from shortwire.switchboard.ticker import Ticker
 
 MS = 1_000_000
-NEVER = 1 << 62
 
 
 class Call:
@@ -78,7 +78,7 @@ def test_a_quiet_call_is_not_ticked_until_when_it_said() -> None:
     call.again_ns = 300 * MS
     run(ticker, 50)
     assert call.ticks == [0, 300 * MS, 350 * MS, 400 * MS, 450 * MS]
-    call.again_ns = NEVER
+    call.again_ns = NEVER_NS
     run(ticker, 500, begin=50)
     assert call.ticks[5:] == [500 * MS]
     assert len(call.analyses) == 6
@@ -97,7 +97,7 @@ def test_what_it_said_is_no_appointment_within_50_ms_nor_between_two_turns() -> 
 def test_a_call_that_is_woken_is_ticked_in_the_next_turn_once() -> None:
     ticker, call = Ticker(Clock()), Call()
     ticker.add(call)
-    call.again_ns = NEVER
+    call.again_ns = NEVER_NS
     run(ticker, 10)
     ticker.wake(call)
     ticker.wake(call)
@@ -118,7 +118,7 @@ def test_a_call_that_wakes_itself_while_it_is_ticked_has_the_next_turn() -> None
         call.ticks.append(now_ns)
         if len(call.ticks) < 3:
             ticker.wake(call)
-        return NEVER
+        return NEVER_NS
 
     call.tick = tick  # type: ignore[method-assign]
     ticker.add(call)
@@ -261,10 +261,9 @@ def test_the_worst_lag_is_told_for_half_a_minute_and_forgotten_after_a_minute() 
     assert (ticker.lag_ms, ticker.own_lag_ms) == (0.5, 0.5)
 
 
-async def test_a_late_strike_tells_how_much_of_it_this_process_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_late_strike_tells_how_much_of_it_this_process_computed() -> None:
     clock, computed = Clock(), [7 * MS]
-    monkeypatch.setattr("shortwire.switchboard.ticker.time.process_time_ns", lambda: computed[0])
-    ticker = Ticker(clock)
+    ticker = Ticker(clock, computed=lambda: computed[0])
     ticker.begin()
     ticker.add(Call())  # the first turn is due in 10 ms
     try:
