@@ -28,6 +28,9 @@ FIRST_MS = 60
 """480 bytes, 640 base64 characters: the shortest piece that is whole in base64 and in 20 ms frames."""
 _TAIL_NS = 100 * NS_PER_MS
 """Silence of the agent after which the end of what was written gets a mark of its own."""
+_IN_TIME_NS = 300 * NS_PER_MS
+"""Before what was written has been played, such a mark is as good as any sooner one: it comes back when that has been
+heard, not when it was sent."""
 _CONVERT_STEP_BYTES = 9_600
 """How much agent audio is converted in one go (0.1 s of pcm_48000): about 1 ms of work, not more."""
 _BACKLOG_STEPS = 1_200
@@ -311,13 +314,14 @@ class Downlink:
         )
 
     def quiet_until_ns(self, now_ns: int) -> int:
-        """Until when `due` stays false, whatever is written meanwhile; a run that begins (`run_fresh`) ends that."""
+        """Until when no tick is needed, whatever is written meanwhile; a run that begins (`run_fresh`) ends that."""
         if self._convert is not None:
             return 0
         written = self.playout.written
+        in_time_ns = written.plays_until_ns - _IN_TIME_NS
         if written.ms > written.marked_ms:
-            return written.at_ns + _TAIL_NS
-        return NEVER_NS if self.playout.begins_run(now_ns) else now_ns + _TAIL_NS
+            return max(written.at_ns + _TAIL_NS, in_time_ns)
+        return NEVER_NS if self.playout.begins_run(now_ns) else max(now_ns + _TAIL_NS, in_time_ns)
 
     def tick(self, now_ns: int) -> None:
         """A few times a second: convert what waits, mark a tail that nothing followed."""

@@ -214,7 +214,9 @@ class LiveCall:
             self.learn(CallFact.CAUSE_KNOWN)
 
     def leg_closed(self) -> None:
-        """A socket is gone; the wind-up waits for both."""
+        """A socket is gone; the wind-up waits for both. What the clock had been told holds no more: an agent's goodbye
+        may be all that is left to be heard."""
+        self._wake(self)
         if self.session.cause is not None:
             self.learn(CallFact.CAUSE_KNOWN)
         if not self._sockets_open():

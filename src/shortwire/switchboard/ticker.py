@@ -1,16 +1,17 @@
-"""The calls' clock: a call is told the time when it wants to be, and analysed every second, never all at once.
+"""The calls' clock: a call is told the time when it wants to be, and analysed in its turn, never two at once.
 
-Two hundred calls that do their side work in one go stand between frames for tens of milliseconds. So each has a
-moment of its own, and analyses are done one at a time with the sockets served in between. And two hundred that are
-only asked whether they have something to do cost every frame after them a processor's cache: nobody is asked who has
-not said when.
+Two hundred calls that do their side work in one go stand between frames for tens of milliseconds. So they are
+analysed one by one, hardly ever more than one in 10 ms: every second while there are a hundred, less often when there
+are more. And two hundred that are only asked whether they have something to do cost every frame after them a
+processor's cache: nobody is asked who has not said when.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Protocol
 
 from ..clock import NEVER_NS, NS_PER_MS, NS_PER_S, Clock, computed_ns
@@ -19,10 +20,14 @@ __all__ = ["TICK_S", "Ticked", "Ticker"]
 
 TICK_S = 0.05
 _TURN_NS = 10 * NS_PER_MS
+_APART_S = _TURN_NS / NS_PER_S / 4
+"""Between a turn, an analysis and its pieces: a frame that waits for one of them must not wait for the next one too."""
 _TICKS = round(TICK_S * NS_PER_S) // _TURN_NS
 """Turns between two ticks of one call, at least."""
-_GROUPS = 20 * _TICKS
-"""Turns between two analyses of one call."""
+_ANALYSED_EVERY = NS_PER_S // _TURN_NS
+"""Turns between two analyses of one call, at least."""
+_AT_MOST_EVERY = 2 * _ANALYSED_EVERY
+"""The same, at most; unless too many came at the same moment."""
 _REMEMBERED = 30 * NS_PER_S // _TURN_NS
 """Turns in which the worst lag is gathered before it is put beside the next."""
 
@@ -36,8 +41,8 @@ class Ticked(Protocol):
         ...
 
     def analyse(self, now_ns: int) -> bool:
-        """Every second: a piece of the work beside the media path. True: there is more, after whatever the sockets
-        have."""
+        """Every second or two: a piece of the work beside the media path. True: there is more, in a
+        moment."""
         ...
 
     def failed(self, what: str) -> None:
@@ -59,8 +64,8 @@ class Ticker:
         """All calls, and the turn in which each is told the time; `NEVER_NS`: when it is woken."""
         self._turns: dict[int, list[Ticked]] = {}
         """Who may be due in a turn; who is there without `_next` saying so was woken before, or is gone."""
-        self._analysed: list[list[Ticked]] = [[] for _ in range(_GROUPS)]
-        """Who is analysed after the same turn."""
+        self._analysed: OrderedDict[Ticked, int] = OrderedDict()
+        """All calls, and in which turn each was analysed last; the first has waited longest."""
         self._turn = 0
         self._waiting: deque[Ticked] = deque()
         self._due_ns = 0
@@ -97,18 +102,18 @@ class Ticker:
             self._timer = None
 
     def add(self, call: Ticked) -> None:
-        """A call begins; it joins the smallest group."""
-        min(self._analysed, key=len).append(call)
+        """A call begins."""
+        self._analysed[call] = self._turn
         self._next[call] = NEVER_NS
         self.wake(call)
         self._wind()
 
     def remove(self, call: Ticked) -> None:
         """A call is over. Harmless if it is not known."""
-        turn = self._next.pop(call, NEVER_NS)
-        for group in (*self._analysed, self._turns.get(turn, [])):
-            if call in group:
-                group.remove(call)
+        self._analysed.pop(call, None)
+        due = self._turns.get(self._next.pop(call, NEVER_NS), [])
+        if call in due:
+            due.remove(call)
         if not self._next:
             self._turns.clear()  # the clock stands still now, and would keep whom it had put down
 
@@ -139,8 +144,20 @@ class Ticker:
         for call in self._turns.pop(here, ()):
             if self._next.get(call) == here:
                 self._ask(call, here, now_ns)
-        self._waiting.extend(self._analysed[here % _GROUPS])
+        if not self._waiting:
+            self._call_up(here)
         self._sweep()
+
+    def _call_up(self, here: int) -> None:
+        """Note whose turn it is to be analysed: one call, and another one only where it would wait too long."""
+        most = -(-len(self._analysed) // _AT_MOST_EVERY)
+        for call, since in islice(self._analysed.items(), most):
+            if here - since < (_AT_MOST_EVERY if self._waiting else _ANALYSED_EVERY):
+                break
+            self._waiting.append(call)
+        for call in self._waiting:
+            self._analysed[call] = here
+            self._analysed.move_to_end(call)
 
     def analyse_one(self, now_ns: int) -> bool:
         """Analyse the call that has waited longest, or go on with it; whether anything waits."""
@@ -177,7 +194,7 @@ class Ticker:
         self.turn(now_ns)
         if self._waiting and not self._analysing:
             self._analysing = True
-            loop.call_soon(self._analyse)
+            loop.call_later(_APART_S, self._analyse)
 
     def _note_lag(self, late_ms: float, computed_ms: float) -> None:
         if not self._turn % _REMEMBERED:
@@ -187,9 +204,8 @@ class Ticker:
         self._own_ms[0] = max(self._own_ms[0], min(late_ms, computed_ms))
 
     def _analyse(self) -> None:
-        # One, and then whatever the sockets have.
-        if self.analyse_one(self._clock.now_ns()):
-            asyncio.get_running_loop().call_soon(self._analyse)
+        if not self._stopped and self.analyse_one(self._clock.now_ns()):
+            asyncio.get_running_loop().call_later(_APART_S, self._analyse)
         else:
             self._analysing = False
 

@@ -59,17 +59,32 @@ def run(ticker: Ticker, turns: int, begin: int = 0) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 7, 200])
-def test_each_call_is_ticked_every_50_ms_and_analysed_every_second(count: int) -> None:
+def test_each_call_is_ticked_every_50_ms(count: int) -> None:
     ticker, calls = Ticker(Clock()), [Call() for _ in range(count)]
     for call in calls:
         ticker.add(call)
     run(ticker, 400)
     for call in calls:
         assert {b - a for a, b in zip(call.ticks, call.ticks[1:], strict=False)} == {50 * MS}
-        assert {b - a for a, b in zip(call.analyses, call.analyses[1:], strict=False)} == {1000 * MS}
-        assert (len(call.ticks), len(call.analyses)) == (80, 4)
-    at_once = Counter(ns for call in calls for ns in call.analyses)
-    assert max(at_once.values()) <= -(-count // 100)
+        assert len(call.ticks) == 80
+
+
+@pytest.mark.parametrize(
+    ("count", "every_ms", "at_once"), [(1, 1000, 1), (100, 1000, 1), (150, 1500, 1), (200, 2000, 1), (500, 2010, 3)]
+)
+def test_calls_are_analysed_every_second_or_two_and_hardly_ever_two_at_once(
+    count: int, every_ms: int, at_once: int
+) -> None:
+    ticker, calls = Ticker(Clock()), [Call() for _ in range(count)]
+    for call in calls:
+        ticker.add(call)
+    run(ticker, 1200)
+    for call in calls:
+        assert 1000 * MS <= call.analyses[0] <= 3500 * MS  # all of them began in the same moment
+        between = {b - a for a, b in zip(call.analyses[1:], call.analyses[2:], strict=False)}
+        assert {*between} == {every_ms * MS} if count <= 200 else max(between) <= every_ms * MS
+    together = Counter(ns for call in calls for ns in call.analyses)
+    assert max(together.values()) == at_once
 
 
 def test_a_quiet_call_is_not_ticked_until_when_it_said() -> None:
@@ -81,7 +96,7 @@ def test_a_quiet_call_is_not_ticked_until_when_it_said() -> None:
     call.again_ns = NEVER_NS
     run(ticker, 500, begin=50)
     assert call.ticks[5:] == [500 * MS]
-    assert len(call.analyses) == 6
+    assert len(call.analyses) == 5
 
 
 def test_what_it_said_is_no_appointment_within_50_ms_nor_between_two_turns() -> None:
@@ -173,9 +188,9 @@ def test_a_call_that_fails_fails_alone() -> None:
     ticker, good, bad = Ticker(Clock()), Call(), Call(breaks=True)
     ticker.add(bad)
     ticker.add(good)
-    run(ticker, 50)
-    assert (len(good.ticks), len(good.analyses), good.failures) == (10, 1, [])
-    assert Counter(bad.failures) == {"a tick failed; see the log": 10, "an analysis failed; see the log": 1}
+    run(ticker, 105)
+    assert (len(good.ticks), len(good.analyses), good.failures) == (21, 1, [])
+    assert Counter(bad.failures) == {"a tick failed; see the log": 21, "an analysis failed; see the log": 1}
 
 
 def test_it_is_swept_in_each_turn() -> None:
