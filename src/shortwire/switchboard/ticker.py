@@ -20,8 +20,6 @@ __all__ = ["TICK_S", "Ticked", "Ticker"]
 
 TICK_S = 0.05
 _TURN_NS = 10 * NS_PER_MS
-_APART_S = _TURN_NS / NS_PER_S / 4
-"""Between a turn, an analysis and its pieces: a frame that waits for one of them must not wait for the next one too."""
 _TICKS = round(TICK_S * NS_PER_S) // _TURN_NS
 """Turns between two ticks of one call, at least."""
 _ANALYSED_EVERY = NS_PER_S // _TURN_NS
@@ -41,8 +39,8 @@ class Ticked(Protocol):
         ...
 
     def analyse(self, now_ns: int) -> bool:
-        """Every second or two: a piece of the work beside the media path. True: there is more, in a
-        moment."""
+        """Every second or two: a piece of the work beside the media path. True: there is more, after whatever the
+        sockets have."""
         ...
 
     def failed(self, what: str) -> None:
@@ -194,7 +192,7 @@ class Ticker:
         self.turn(now_ns)
         if self._waiting and not self._analysing:
             self._analysing = True
-            loop.call_later(_APART_S, self._analyse)
+            loop.call_soon(self._analyse)
 
     def _note_lag(self, late_ms: float, computed_ms: float) -> None:
         if not self._turn % _REMEMBERED:
@@ -204,8 +202,9 @@ class Ticker:
         self._own_ms[0] = max(self._own_ms[0], min(late_ms, computed_ms))
 
     def _analyse(self) -> None:
+        # One, and then whatever the sockets have.
         if not self._stopped and self.analyse_one(self._clock.now_ns()):
-            asyncio.get_running_loop().call_later(_APART_S, self._analyse)
+            asyncio.get_running_loop().call_soon(self._analyse)
         else:
             self._analysing = False
 
