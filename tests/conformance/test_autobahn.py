@@ -153,6 +153,23 @@ async def echo_all(ws: web.WebSocketResponse | aiohttp.ClientWebSocketResponse, 
             return  # the peer has gone while we answered
 
 
+def late(who: str, results: list[Any]) -> list[str]:
+    """Cases that did everything right, but closed the connection later than Autobahn's clock would have it."""
+    return [
+        r.case_id
+        for r in results
+        if (r.behavior.value, r.behavior_close.value) == ("OK", "FAILED BY CLIENT") and r.case_id not in EXCEPTIONS[who]
+    ]
+
+
+async def fuzz(url: str, **which: Any) -> list[Any]:
+    """The results, passed or not."""
+    try:
+        return list(await kosoku.run_fuzzingclient(url, **which))
+    except kosoku.FailureError as failure:
+        return list(failure.results)
+
+
 def judge(who: str, results: list[Any]) -> None:
     """Everything passes but what is written down; what is written down still fails."""
     assert len(results) > 200, "the run must not have been cut short"
@@ -182,10 +199,11 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
 async def test_servers(who: str) -> None:
     excluded = NOT_RUN if who == "conversation server" else [*NOT_RUN, *BINARY]
     async with SERVERS[who]() as url:
-        try:
-            results = await kosoku.run_fuzzingclient(url, exclude_cases=excluded, concurrency=AT_ONCE)
-        except kosoku.FailureError as failure:
-            results = failure.results
+        results = await fuzz(url, exclude_cases=excluded, concurrency=AT_ONCE)
+        # The one verdict that is a matter of the machine's speed: who is late alone, too, fails.
+        if again := late(who, results):
+            alone = {r.case_id: r for r in await fuzz(url, cases=again, concurrency=1)}
+            results = [alone.get(r.case_id, r) for r in results]
     judge(who, results)
 
 
