@@ -6,6 +6,7 @@ for with back-off; a single write that no database would take is found and given
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -46,10 +47,12 @@ def database_words(error: BaseException) -> str:
 def _go_last() -> None:
     """Have the event loop go first where both want the same core; a batch would keep it waiting for a millisecond.
 
-    Only Linux knows a niceness of threads (sched(7)).
+    Only Linux knows a niceness of threads (sched(7)). A process that is nicer stays so, and a refusal ends nothing.
     """
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        with contextlib.suppress(OSError):
+            niceness = max(_NICENESS, os.getpriority(os.PRIO_PROCESS, 0))
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
 def _may_pass(error: Exception) -> bool:
