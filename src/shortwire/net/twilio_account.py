@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import twilio.rest.voice  # noqa: F401  see `twilio_rest`
+
 from ..errors import CarrierRefused
 from .twilio_rest import TwilioCarrier
 from .vendor_hosts import voice_base_url

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import aiohttp
+import twilio.rest.api  # noqa: F401  (lazy in the SDK: 0.1 s in the event loop, with the first call)
 from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException
 from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.http.response import Response

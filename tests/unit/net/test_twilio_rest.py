@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -267,3 +269,30 @@ async def test_edge_and_region_given_to_us_reach_the_host_name() -> None:
     assert carrier._connected().get_hostname("https://api.twilio.com/x") == "https://api.dublin.ie1.twilio.com/x"
     await carrier.close()
     await carrier.close()
+
+
+FIRST_REQUEST = f"""
+import asyncio, sys
+from shortwire.errors import CarrierRefused
+from shortwire.net.twilio_account import TwilioAccount
+
+async def ask() -> list[str]:
+    account = TwilioAccount("{ACCOUNT}", "secret", base_url="http://127.0.0.1:9")
+    before = set(sys.modules)
+    for request in (account.fetch_call("{CALL}"), account.permission("US")):
+        try:
+            await request
+        except CarrierRefused:
+            continue
+        raise AssertionError("somebody answers on port 9")
+    await account.close()
+    return sorted(set(sys.modules) - before)
+
+print(*asyncio.run(ask()))
+"""
+
+
+def test_the_first_request_imports_nothing() -> None:
+    # The SDK imports its resources when they are first used: 0.1 s in which no frame passes.
+    done = subprocess.run([sys.executable, "-c", FIRST_REQUEST], capture_output=True, text=True, check=True)
+    assert [name for name in done.stdout.split() if name.startswith("twilio")] == []
