@@ -19,7 +19,7 @@ from ..wire.splice import BASE64, cut_agent_audio
 from ..wire.twilio import MEDIA_TAIL, clear_message, mark_message, media_head
 from .playout import Confirmed, Playout
 from .shortcut import DownlinkShortcut
-from .side import AGENT_AUDIO, DOWNLINK, HEARD, RELAYED, TO_PHONE, WRITTEN, SideLog
+from .side import AGENT_AUDIO, DOWNLINK, HEARD, RELAYED, TO_PHONE, WRITTEN, SideLog, Wire
 from .uplink import AudioConverter, Send
 
 __all__ = ["FIRST_MS", "Downlink"]
@@ -59,6 +59,7 @@ class Downlink:
         "_stopped",
         "_straight",
         "_stream_sid",
+        "_wire",
         "held_dropped_ms",
         "held_ms",
         "overflow",
@@ -71,9 +72,10 @@ class Downlink:
         "unusable",
     )
 
-    def __init__(self, side: SideLog, *, plain: bool, held_ms: float, marks: int) -> None:
+    def __init__(self, side: SideLog, wire: Wire, *, plain: bool, held_ms: float, marks: int) -> None:
         self.playout = Playout()
         self._side = side
+        self._wire = wire
         self._plain = plain
         self._marks = marks
         self._held: list[tuple[bytes, int]] = []
@@ -254,7 +256,7 @@ class Downlink:
         if self.playout.outstanding_marks >= self._marks:
             return
         message = mark_message(self._stream_sid, self.playout.mark())
-        self._side.append((now_ns, TO_PHONE, message))
+        self._wire((now_ns, TO_PHONE, message))
         send(message)
 
     def mark_returned(self, name: str, now_ns: int) -> Confirmed | None:
@@ -273,7 +275,7 @@ class Downlink:
         if send is not None:
             message = clear_message(self._stream_sid)
             send(message)
-            self._side.append((now_ns, TO_PHONE, message))
+            self._wire((now_ns, TO_PHONE, message))
         self._stale_below = max(self._stale_below, event_id)
         if self.shortcut is not None:
             self.shortcut.stale_below = self._stale_below

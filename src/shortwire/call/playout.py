@@ -174,7 +174,8 @@ class Playout:
     def mark_returned(self, name: str, now_ns: int) -> Confirmed | None:
         """A mark came back. None if it was cleared, is a stranger, or says nothing new."""
         outstanding = self._outstanding
-        if not any(known == name for known, _ in outstanding):
+        # The oldest, nearly always.
+        if not outstanding or (outstanding[0][0] != name and all(known != name for known, _ in outstanding)):
             return None
         # Playout is in order: a mark that came back implies those before it, lost ones included.
         while True:

@@ -21,7 +21,7 @@ from ..wire.closes import cause_of_close
 from ..wire.twilio import WireError
 from .downlink import Downlink
 from .options import Limits
-from .side import BARGE_IN, FROM_AGENT, FROM_PHONE, NOTE, TICK, TO_AGENT, WORDS, SideLog
+from .side import BARGE_IN, FROM_AGENT, FROM_PHONE, NOTE, TICK, TO_AGENT, WORDS, SideLog, Wire, nobody_listens
 from .uplink import AudioConverter, Send, Uplink
 
 __all__ = ["CallSession", "Converters", "Fact", "SessionOptions", "Wish"]
@@ -75,6 +75,8 @@ class SessionOptions:
     """OPTIMIZE_AUDIO_PARSING."""
     open_agent_early: bool = True
     """Open the agent with the media socket, not only with its `start` message."""
+    taped: bool = True
+    """A tape is made of the side log."""
 
 
 class CallSession:
@@ -88,12 +90,14 @@ class CallSession:
         self._options = options
         self._limits = limits
         self.side: SideLog = []
+        self.wire: Wire = self.side.append if options.taped else nobody_listens
+        """Into the side log too, if there is a tape."""
         self.facts: list[Fact] = []
         self.wishes: list[Wish] = []
         self._wished: set[Wish] = set()
         self.uplink = Uplink(self.side, plain=not options.splice, early_frames=limits.early_frames)
         self.downlink = Downlink(
-            self.side, plain=not options.splice, held_ms=limits.held_audio_s * 1000, marks=limits.marks
+            self.side, self.wire, plain=not options.splice, held_ms=limits.held_audio_s * 1000, marks=limits.marks
         )
         self.cause: HangupCause | None = None
         self.cause_detail = ""
@@ -150,7 +154,7 @@ class CallSession:
 
     def phone_other(self, data: bytes, now_ns: int) -> bool:
         """A text message of the phone that `uplink.message` did not recognise."""
-        self.side.append((now_ns, FROM_PHONE, data))
+        self.wire((now_ns, FROM_PHONE, data))
         try:
             message = twilio.decode(data)
         except WireError as error:
@@ -258,7 +262,7 @@ class CallSession:
 
     def agent_other(self, data: bytes, now_ns: int) -> bool:
         """A text message of the agent that `downlink.message` did not recognise."""
-        self.side.append((now_ns, FROM_AGENT, data))
+        self.wire((now_ns, FROM_AGENT, data))
         try:
             message = elevenlabs.decode(data)
         except WireError as error:
@@ -314,7 +318,7 @@ class CallSession:
             converted=up is not None or down is not None,
         )
         self.downlink.use(down)
-        self.side.append((now_ns, NOTE, {"early": self.uplink.early_frames}))
+        self.wire((now_ns, NOTE, {"early": self.uplink.early_frames}))
         self.uplink.agent_ready(send, up)
 
     # Ending
@@ -364,7 +368,7 @@ class CallSession:
         overdue = self._overdue(now_ns) if self.cause is None else None
         if not due and overdue is None and self.cause is None:
             return
-        self.side.append((now_ns, TICK, None))
+        self.wire((now_ns, TICK, None))
         if due:
             self.downlink.tick(now_ns)
         if overdue is not None:
@@ -397,7 +401,7 @@ class CallSession:
     def _to_agent(self, message: bytes, now_ns: int) -> None:
         if self._send_agent is not None:
             self._send_agent(message)
-            self.side.append((now_ns, TO_AGENT, message))
+            self.wire((now_ns, TO_AGENT, message))
 
     def _count_malformed(self, leg: Leg, what: str, now_ns: int) -> None:
         self.malformed += 1

@@ -6,7 +6,7 @@ figures are made from it. An entry is ``(instant in ns, kind, value)``; instants
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 __all__ = [
@@ -28,11 +28,20 @@ __all__ = [
     "WRITTEN",
     "SideEntry",
     "SideLog",
+    "Wire",
+    "nobody_listens",
     "plain",
 ]
 
 SideEntry = tuple[int, int, Any]
 SideLog = list[SideEntry]
+Wire = Callable[[SideEntry], None]
+"""Takes what only a tape wants to know: messages that are no audio, and what the session was told beside them."""
+
+
+def nobody_listens(entry: SideEntry) -> None:
+    """`Wire` of a call without a tape."""
+
 
 # Small integers instead of an enum: comparing them is part of the media path's cost.
 UPLINK: Final = 1

@@ -291,8 +291,8 @@ class Switchboard:
             "ready": not self._draining,
             "draining": self._draining,
             "calls": len(self._live),
-            "loop_lag_ms": round(self._ticker.lag_ms, 2),
-            "loop_lag_own_ms": round(self._ticker.own_lag_ms, 2),
+            "loop_lag_ms": round(self._ticker.lag.ms, 2),
+            "loop_lag_own_ms": round(self._ticker.lag.own_ms, 2),
             "tasks": len(asyncio.all_tasks()),
         }
 

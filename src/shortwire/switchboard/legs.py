@@ -76,14 +76,15 @@ class _Leg:
     def delays(self) -> Histogram:
         """Read from this leg to written to the other, ns, per relayed message."""
         self.digest()
+        if self._counted is not None:
+            self._delays.max_ns = max(self._delays.max_ns, self._counted.max_ns)
         return self._delays
 
     def digest(self) -> None:
         """Count the delays of the last messages: in one go, a few times a second."""
-        fresh, self._undigested = self._undigested, []
-        self._delays.record_all(fresh)
-        if self._counted is not None:
-            self._delays.max_ns = max(self._delays.max_ns, self._counted.max_ns)
+        if self._undigested:
+            fresh, self._undigested = self._undigested, []
+            self._delays.record_all(fresh)
 
     def _count(self) -> native.media.Delays:
         """Where a shortcut counts its delays: in the same buckets."""
@@ -108,7 +109,7 @@ class _Leg:
 
     def _note(self, now_ns: int, name: str, **more: Any) -> None:
         """For the tape: what the session is about to be told."""
-        self._session.side.append((now_ns, NOTE, {"input": name, **more}))
+        self._session.wire((now_ns, NOTE, {"input": name, **more}))
 
     def _after(self) -> None:
         session = self._session

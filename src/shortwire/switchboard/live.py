@@ -287,7 +287,7 @@ class LiveCall:
     def _finish(self, cause: HangupCause, detail: str) -> None:
         now_ns = self._clock.now_ns()
         self._wake(self)
-        self.session.side.append((now_ns, NOTE, {"input": "finish", "cause": cause.value, "detail": detail}))
+        self.session.wire((now_ns, NOTE, {"input": "finish", "cause": cause.value, "detail": detail}))
         self.session.finish(cause, now_ns, detail)
 
     async def over(self) -> None:

@@ -1,9 +1,8 @@
-"""The calls' clock: a call is told the time when it wants to be, and analysed in its turn, never two at once.
+"""The calls' clock: a call is told the time when it wants to be, and analysed in its turn.
 
-Two hundred calls that do their side work in one go stand between frames for tens of milliseconds. So they are
-analysed one by one, hardly ever more than one in 10 ms: every second while there are a hundred, less often when there
-are more. And two hundred that are only asked whether they have something to do cost every frame after them a
-processor's cache: nobody is asked who has not said when.
+Two hundred calls that do their side work in one go stand between frames for tens of milliseconds. Two hundred that do
+it each by itself cost every frame after them a processor's cache. So there is a turn every 50 ms, in which some do
+theirs one after another while its code is warm, in pieces: the sockets are served in between.
 """
 
 from __future__ import annotations
@@ -14,33 +13,33 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Protocol
 
-from ..clock import NEVER_NS, NS_PER_MS, NS_PER_S, Clock, computed_ns
+from ..clock import NEVER_NS, NS_PER_MS, NS_PER_S, Clock
+from .lag import STRIKE_NS, Lag
 
-__all__ = ["TICK_S", "Ticked", "Ticker"]
+__all__ = ["TURN_NS", "Ticked", "Ticker"]
 
-TICK_S = 0.05
-_TURN_NS = 10 * NS_PER_MS
-_TICKS = round(TICK_S * NS_PER_S) // _TURN_NS
-"""Turns between two ticks of one call, at least."""
-_ANALYSED_EVERY = NS_PER_S // _TURN_NS
+TURN_NS = 50 * NS_PER_MS
+_STRIKES = TURN_NS // STRIKE_NS
+_ANALYSED_EVERY = NS_PER_S // TURN_NS
 """Turns between two analyses of one call, at least."""
 _AT_MOST_EVERY = 2 * _ANALYSED_EVERY
 """The same, at most; unless too many came at the same moment."""
-_REMEMBERED = 30 * NS_PER_S // _TURN_NS
-"""Turns in which the worst lag is gathered before it is put beside the next."""
+_USUALLY = 5
+"""Calls that are analysed in one turn, unless too many wait."""
+_PIECE_NS = 60_000
+"""After so long the sockets are looked at before the work goes on."""
 
 
 class Ticked(Protocol):
     """A call, as far as it has to do with time."""
 
     def tick(self, now_ns: int) -> int:
-        """Told the time; when it wants to be again. That is 50 ms later at the soonest, and `NEVER_NS` is never:
+        """Told the time; when it wants to be again. That is a turn later at the soonest, and `NEVER_NS` is never:
         `Ticker.wake` brings it back."""
         ...
 
     def analyse(self, now_ns: int) -> bool:
-        """Every second or two: a piece of the work beside the media path. True: there is more, after whatever the
-        sockets have."""
+        """Every second or two: a piece of the work beside the media path. True: there is more."""
         ...
 
     def failed(self, what: str) -> None:
@@ -49,14 +48,12 @@ class Ticked(Protocol):
 
 
 class Ticker:
-    """One process's calls and their moments. `begin`, then `stop`; `turn` is the pure part."""
+    """One process's calls and their moments. `begin`, then `stop`; `turn` and `work` are the pure part."""
 
-    def __init__(
-        self, clock: Clock, sweep: Callable[[], None] = lambda: None, computed: Callable[[], int] = computed_ns
-    ) -> None:
-        """`sweep` is called each turn, while there are calls; `computed`: see `own_lag_ms`."""
+    def __init__(self, clock: Clock, sweep: Callable[[], None] = lambda: None, lag: Lag | None = None) -> None:
+        """`sweep` is called each turn, while there are calls."""
+        self.lag = lag or Lag()
         self._clock = clock
-        self._computed_ns = computed
         self._sweep = sweep
         self._next: dict[Ticked, int] = {}
         """All calls, and the turn in which each is told the time; `NEVER_NS`: when it is woken."""
@@ -65,28 +62,16 @@ class Ticker:
         self._analysed: OrderedDict[Ticked, int] = OrderedDict()
         """All calls, and in which turn each was analysed last; the first has waited longest."""
         self._turn = 0
+        self._due: deque[Ticked] = deque()
+        """Who is still to be told the time in this turn."""
+        self._unswept = False
         self._waiting: deque[Ticked] = deque()
+        """Who is still to be analysed."""
+        self._strikes = 0
         self._due_ns = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._analysing = False
+        self._working = False
         self._stopped = True
-        self._worst_ms = [0.0, 0.0]
-        """Of the last half minute, and of the one before."""
-        self._own_ms = [0.0, 0.0]
-        """The same, of what was our own doing."""
-        self._cpu_ns = 0
-
-    @property
-    def own_lag_ms(self) -> float:
-        """As `lag_ms`, of the lateness at most what this process computed since the clock's last strike, its other
-        threads too: they hold the interpreter. In the rest it waited: for a core that others had, or for a disk."""
-        return max(self._own_ms)
-
-    @property
-    def lag_ms(self) -> float:
-        """How late the clock was at worst in the last half minute to minute of calls: what stood in the event loop's
-        way, which may have begun up to a turn (10 ms) before. Whoever asks twice a minute misses nothing."""
-        return max(self._worst_ms)
 
     def begin(self) -> None:
         """From now on calls are told the time. Needs a running loop."""
@@ -120,62 +105,72 @@ class Ticker:
         if self._next.get(call, 0) > self._turn:
             self._at(call, self._turn)
 
+    def turn(self) -> None:
+        """One step of 50 ms: note what there is to do."""
+        here = self._turn
+        self._turn += 1
+        self._due.extend(self._turns.pop(here, ()))
+        self._unswept = True
+        if not self._waiting:
+            self._call_up(here)
+
+    def work(self, now_ns: int) -> bool:
+        """Do the next of it; whether there is more."""
+        if self._due:
+            self._ask(self._due.popleft(), now_ns)
+        elif self._unswept:
+            self._unswept = False
+            self._sweep()
+        elif self._waiting:
+            self._analyse(self._waiting.popleft(), now_ns)
+        return bool(self._due or self._unswept or self._waiting)
+
     def _at(self, call: Ticked, turn: int) -> None:
         self._next[call] = turn
         self._turns.setdefault(turn, []).append(call)
 
-    def _ask(self, call: Ticked, here: int, now_ns: int) -> None:
+    def _ask(self, call: Ticked, now_ns: int) -> None:
+        if self._next.get(call, NEVER_NS) >= self._turn:
+            return  # it is over, or had two appointments
         self._next[call] = NEVER_NS
         until_ns = now_ns
         try:
             until_ns = call.tick(now_ns)
         except Exception:
-            self._failed(call, "a tick")
-        turn = here + max(_TICKS, -((now_ns - until_ns) // _TURN_NS)) if until_ns < NEVER_NS else NEVER_NS
-        if turn < self._next.get(call, 0):  # it may have been woken, or be over
-            self._at(call, turn)
-
-    def turn(self, now_ns: int) -> None:
-        """One step of 10 ms: tick those whose moment it is, and note who is to be analysed."""
-        here = self._turn
-        self._turn += 1
-        for call in self._turns.pop(here, ()):
-            if self._next.get(call) == here:
-                self._ask(call, here, now_ns)
-        if not self._waiting:
-            self._call_up(here)
-        self._sweep()
+            call.failed("a tick failed; see the log")
+        if until_ns < NEVER_NS:
+            turn = self._turn - 1 + max(1, -((now_ns - until_ns) // TURN_NS))
+            if turn < self._next.get(call, 0):  # it may have been woken, or be over
+                self._at(call, turn)
 
     def _call_up(self, here: int) -> None:
-        """Note whose turn it is to be analysed: one call, and another one only where it would wait too long."""
-        most = -(-len(self._analysed) // _AT_MOST_EVERY)
-        for call, since in islice(self._analysed.items(), most):
-            if here - since < (_AT_MOST_EVERY if self._waiting else _ANALYSED_EVERY):
+        """Note whose turn it is to be analysed: a few calls, and more only where they would wait too long."""
+        most = max(_USUALLY, -(-len(self._analysed) // _AT_MOST_EVERY))
+        for place, (call, since) in enumerate(islice(self._analysed.items(), most)):
+            if here - since < (_ANALYSED_EVERY if place < _USUALLY else _AT_MOST_EVERY):
                 break
             self._waiting.append(call)
         for call in self._waiting:
             self._analysed[call] = here
             self._analysed.move_to_end(call)
 
-    def analyse_one(self, now_ns: int) -> bool:
-        """Analyse the call that has waited longest, or go on with it; whether anything waits."""
-        if self._waiting:
-            call = self._waiting.popleft()
-            try:
-                if call.analyse(now_ns):
-                    self._waiting.appendleft(call)
-            except Exception:
-                self._failed(call, "an analysis")
-        return bool(self._waiting)
+    def _analyse(self, call: Ticked, now_ns: int) -> None:
+        if call not in self._analysed:
+            return  # over
+        try:
+            if call.analyse(now_ns):
+                self._waiting.appendleft(call)
+        except Exception:
+            call.failed("an analysis failed; see the log")
 
     # The loop's part
 
     def _wind(self) -> None:
         """Start the clock, unless it runs; it stands still while there are no calls."""
         if self._timer is None and not self._stopped and self._next:
-            self._due_ns = self._clock.now_ns() + _TURN_NS
-            self._cpu_ns = self._computed_ns()
-            self._timer = asyncio.get_running_loop().call_later(_TURN_NS / NS_PER_S, self._strike)
+            self._due_ns = self._clock.now_ns() + STRIKE_NS
+            self.lag.begin()
+            self._timer = asyncio.get_running_loop().call_later(STRIKE_NS / NS_PER_S, self._strike)
 
     def _strike(self) -> None:
         self._timer = None
@@ -183,30 +178,25 @@ class Ticker:
             return
         now_ns = self._clock.now_ns()
         late_ns = now_ns - self._due_ns
-        before_ns, self._cpu_ns = self._cpu_ns, self._computed_ns()
-        self._note_lag(late_ns / NS_PER_MS, (self._cpu_ns - before_ns) / NS_PER_MS)
-        # A turn that was missed is made up for, unless there are too many (the machine slept).
-        self._due_ns = now_ns + _TURN_NS if late_ns > NS_PER_S else self._due_ns + _TURN_NS
+        self.lag.struck(late_ns)
+        # A strike that was missed is made up for, unless there are too many (the machine slept).
+        self._due_ns = now_ns + STRIKE_NS if late_ns > NS_PER_S else self._due_ns + STRIKE_NS
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(max(0, self._due_ns - now_ns) / NS_PER_S, self._strike)
-        self.turn(now_ns)
-        if self._waiting and not self._analysing:
-            self._analysing = True
-            loop.call_soon(self._analyse)
+        self._strikes += 1
+        if self._strikes % _STRIKES == 0:
+            self.turn()
+            if not self._working:
+                self._working = True
+                # What a timer calls for is done before the sockets are looked at; what that calls for, after.
+                loop.call_soon(loop.call_soon, self._work)
 
-    def _note_lag(self, late_ms: float, computed_ms: float) -> None:
-        if not self._turn % _REMEMBERED:
-            self._worst_ms = [0.0, self._worst_ms[0]]
-            self._own_ms = [0.0, self._own_ms[0]]
-        self._worst_ms[0] = max(self._worst_ms[0], late_ms)
-        self._own_ms[0] = max(self._own_ms[0], min(late_ms, computed_ms))
-
-    def _analyse(self) -> None:
-        # One, and then whatever the sockets have.
-        if not self._stopped and self.analyse_one(self._clock.now_ns()):
-            asyncio.get_running_loop().call_soon(self._analyse)
-        else:
-            self._analysing = False
-
-    def _failed(self, call: Ticked, what: str) -> None:
-        call.failed(f"{what} failed; see the log")
+    def _work(self) -> None:
+        """As much as one piece may take, and then whatever the sockets have."""
+        began_ns = now_ns = self._clock.now_ns()
+        while not self._stopped and self.work(now_ns):
+            now_ns = self._clock.now_ns()
+            if now_ns - began_ns >= _PIECE_NS:
+                asyncio.get_running_loop().call_soon(self._work)
+                return
+        self._working = False

@@ -41,7 +41,7 @@ class Carrier:
     order: int = 0
 
     def __post_init__(self) -> None:
-        self.down = Downlink(self.log, plain=False, held_ms=1000, marks=256)
+        self.down = Downlink(self.log, self.log.append, plain=False, held_ms=1000, marks=256)
         self.down.begin("MZ1", lambda message: self.later(THERE, "carrier", json.loads(message)), 0)
 
     def later(self, ms: float, what: str, value: Any) -> None:

@@ -22,7 +22,8 @@ HELD_MS = 4_000
 def downlink(
     log: SideLog | None = None, *, plain: bool = False, marks: int = MARKS, held_ms: float = HELD_MS
 ) -> Downlink:
-    return Downlink(log if log is not None else [], plain=plain, held_ms=held_ms, marks=marks)
+    log = [] if log is None else log
+    return Downlink(log, log.append, plain=plain, held_ms=held_ms, marks=marks)
 
 
 def distinct(rng: random.Random, serial: int, length: int) -> bytes:

@@ -10,10 +10,11 @@ from call_script import SID, Halver, Wire, agent_audio, doubled
 from carrier_model import MS
 
 from shortwire.call.downlink import Downlink
+from shortwire.call.side import nobody_listens
 
 
 def downlink(*, plain: bool = False, marks: int = 8, held_ms: float = 4_000) -> Downlink:
-    return Downlink([], plain=plain, held_ms=held_ms, marks=marks)
+    return Downlink([], nobody_listens, plain=plain, held_ms=held_ms, marks=marks)
 
 
 @pytest.mark.parametrize("plain", [False, True])
