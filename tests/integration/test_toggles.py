@@ -13,6 +13,7 @@ from live_house import POLITE, free_port, open_house, server_of
 from test_door import PATH, RINGS, opened, ringing, start
 
 from shortwire.emulators.twilio.signature import sign
+from shortwire.records import CallEvent, CallRecord
 
 BOTH = [True, False]
 
@@ -56,16 +57,16 @@ SEEN: dict[str, list[str]] = {}
 
 @pytest.fixture(autouse=True)
 def events_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    from shortwire.switchboard.live import LiveCall
+    from shortwire.switchboard.context import Context
 
-    tell = LiveCall.tell
+    tell = Context.tell
     SEEN.clear()
 
-    def and_keep(self: LiveCall, kind: str, /, **data: Any) -> None:
-        SEEN.setdefault(self.record.id, []).append(kind)
-        tell(self, kind, **data)
+    def and_keep(self: Context, call: CallRecord, event: CallEvent) -> None:
+        SEEN.setdefault(call.id, []).append(event.kind)
+        tell(self, call, event)
 
-    monkeypatch.setattr(LiveCall, "tell", and_keep)
+    monkeypatch.setattr(Context, "tell", and_keep)
 
 
 @pytest.mark.parametrize("increased", BOTH)

@@ -94,6 +94,8 @@ class CallSession:
         """Into the side log too, if there is a tape."""
         self.facts: list[Fact] = []
         self.wishes: list[Wish] = []
+        self.pressing = False
+        """There is a wish, or a fact that something has to be done about. Set here, and reset by whoever does it."""
         self._wished: set[Wish] = set()
         self.uplink = Uplink(self.side, plain=not options.splice, early_frames=limits.early_frames)
         self.downlink = Downlink(
@@ -206,6 +208,7 @@ class CallSession:
         self._tell(
             Fact.STARTED, now_ns, stream_sid=start.streamSid, call_sid=start.callSid, account_sid=start.accountSid
         )
+        self.pressing = True
         if self._send_phone is not None:
             self.downlink.begin(start.streamSid, self._send_phone, now_ns)
             self.downlink.written(now_ns)
@@ -317,6 +320,7 @@ class CallSession:
             output_format=event.agent_output_audio_format,
             converted=up is not None or down is not None,
         )
+        self.pressing = True
         self.downlink.use(down)
         self.wire((now_ns, NOTE, {"early": self.uplink.early_frames}))
         self.uplink.agent_ready(send, up)
@@ -424,3 +428,4 @@ class CallSession:
         if wish not in self._wished:
             self._wished.add(wish)
             self.wishes.append(wish)
+            self.pressing = True

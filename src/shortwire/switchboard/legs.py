@@ -24,11 +24,17 @@ class Pump(Protocol):
 
     def pump(self) -> None: ...
 
+    def pump_soon(self) -> None:
+        """With the clock's next turn: frames do not wait for what only wants to be told."""
+        ...
+
     def leg_closed(self) -> None: ...
 
 
 class _Nobody:
     def pump(self) -> None: ...
+
+    def pump_soon(self) -> None: ...
 
     def leg_closed(self) -> None: ...
 
@@ -113,8 +119,10 @@ class _Leg:
 
     def _after(self) -> None:
         session = self._session
-        if session.facts or session.wishes:
+        if session.pressing:
             self._pump.pump()
+        elif session.facts:
+            self._pump.pump_soon()
 
 
 class PhoneLeg(_Leg):
@@ -141,8 +149,8 @@ class PhoneLeg(_Leg):
     def other(self, data: bytes, read_ns: int) -> bool:
         session = self._session
         relayed = session.phone_other(data, read_ns)
-        if session.facts or session.wishes:
-            self._pump.pump()
+        if session.facts or session.pressing:
+            self._after()
         return relayed
 
     def relayed(self, read_ns: int, written_ns: int) -> None:
@@ -200,8 +208,8 @@ class AgentLeg(_Leg):
     def other(self, data: bytes, read_ns: int) -> bool:
         session = self._session
         relayed = session.agent_other(data, read_ns)
-        if session.facts or session.wishes:
-            self._pump.pump()
+        if session.facts or session.pressing:
+            self._after()
         return relayed
 
     def relayed(self, read_ns: int, written_ns: int) -> None:
@@ -211,7 +219,7 @@ class AgentLeg(_Leg):
             if not session.downlink.run_fresh:
                 return
         session.phone_written(read_ns, written_ns)
-        self._pump.pump()  # also without a fact: a run has begun, and the call has to look at the clock again
+        self._pump.pump_soon()  # also without a fact: a run has begun, and the call has to look at the clock again
 
     def binary(self) -> None:
         now_ns = self._clock.now_ns()

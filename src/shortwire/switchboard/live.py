@@ -89,8 +89,12 @@ class LiveCall:
 
     def tell(self, kind: str, /, **data: Any) -> None:
         """One event: to the store, the sinks and whoever follows."""
+        self._drain()  # what was before is told before
+        self._tell(self._clock.wall_s(), kind, data)
+
+    def _tell(self, at: float, kind: str, data: dict[str, Any]) -> None:
         self._seq += 1
-        event = CallEvent(self.record.id, self._seq, self._clock.wall_s(), kind, data)
+        event = CallEvent(self.record.id, self._seq, at, kind, data)
         self.context.tell(self.record, event)
         for follower in self._followers:
             follower.put_nowait(event)
@@ -165,13 +169,21 @@ class LiveCall:
 
     def pump(self) -> None:
         """Turn facts into events and wishes into deeds."""
-        if self._pumping:
+        self._wake(self)
+        self._drain()
+
+    def pump_soon(self) -> None:
+        """See `Pump`."""
+        self._wake(self)
+
+    def _drain(self) -> None:
+        session = self.session
+        if self._pumping or not (session.facts or session.wishes):
             return
         self._pumping = True
-        self._wake(self)
-        session = self.session
         try:
             while session.facts or session.wishes:
+                session.pressing = False
                 facts, session.facts = session.facts, []
                 wishes, session.wishes = session.wishes, []
                 for fact in facts:
@@ -191,7 +203,8 @@ class LiveCall:
             self.change(conversation_id=ConversationId(fact.data["conversation_id"]))
             self.tell(fact.kind, **fact.data, prewarmed=self.line.was_warm, setup_ms=self.figures.setup(self))
             return
-        self.tell(fact.kind, **fact.data)
+        wall_s = self._clock.wall_s() - (self._clock.now_ns() - fact.now_ns) / NS_PER_S
+        self._tell(wall_s, fact.kind, fact.data)
 
     def _started(self, fact: Fact) -> None:
         self.figures.started_ns = fact.now_ns
@@ -229,6 +242,7 @@ class LiveCall:
 
     def tick(self, now_ns: int) -> int:
         """See `Ticked`."""
+        self._drain()
         until_ns = self._quiet_until_ns(now_ns)
         if until_ns > now_ns:
             return until_ns
