@@ -116,6 +116,11 @@ class Downlink:
         self.shortcut = shortcut
         self.playout.written = shortcut.written
 
+    def answer(self, send: Send | None) -> None:
+        """Where pings of the agent may be answered without the session; None: nowhere."""
+        if self.shortcut is not None:
+            self.shortcut.answer(send)
+
     def begin(self, stream_sid: str, send: Send, now_ns: int) -> None:
         """The phone can be written to; audio held for it goes first. After `stop`: nothing."""
         if self._stopped:

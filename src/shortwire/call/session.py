@@ -223,6 +223,8 @@ class CallSession:
             self._wish(Wish.CLOSE_AGENT)
             return
         self._send_agent = send
+        if not self._options.taped:
+            self.downlink.answer(send)
         self._to_agent(self._options.client_data, now_ns)
 
     def agent_message(self, data: bytes, now_ns: int) -> bool:
@@ -252,6 +254,7 @@ class CallSession:
     def agent_closed(self, code: int, reason: str, now_ns: int) -> None:
         """The conversation socket is gone; 1006 if without a close frame."""
         self._send_agent = None
+        self.downlink.answer(None)
         self.uplink.stop()
         cause = cause_of_close(code, reason, self._agent_error)
         normal = code == 1000 and bool(self._agent_ready_ns)

@@ -53,3 +53,8 @@ class DownlinkShortcut(Shortcut, Protocol):
     def begin(self, head: bytes, tail: bytes, mark: Callable[[int], None]) -> None:
         """The phone can be written to; `mark(now_ns)` writes a mark, where one is due."""
         ...
+
+    def answer(self, send: object) -> None:
+        """Pings of the agent are answered here too, without anybody being told; None, or a `send` it does not know:
+        they are not."""
+        ...

@@ -70,12 +70,12 @@ def messages(wire: bytes) -> list[tuple[int, bytes]]:
 class House:
     """One call between two wires, with shortcuts or without."""
 
-    def __init__(self, *, shortcuts: bool, splice: bool = True) -> None:
+    def __init__(self, *, shortcuts: bool, splice: bool = True, taped: bool = True) -> None:
         self.session = CallSession(
-            SessionOptions(client_data=b"{}", converters=lambda _in, _out: (None, None), splice=splice)
+            SessionOptions(client_data=b"{}", converters=lambda _in, _out: (None, None), splice=splice, taped=taped)
         )
         self.clock = SystemClock()
-        recorder = new_recorder(self.session.side, keeps=True) if shortcuts else None
+        recorder = new_recorder(self.session.side, keeps=taped) if shortcuts else None
         self.legs = {
             "phone": PhoneLeg(self.session, self.clock, self, recorder),
             "agent": AgentLeg(self.session, self.clock, self, recorder),
@@ -98,6 +98,9 @@ class House:
         ]
         self.session.facts.clear()
         self.session.wishes.clear()
+
+    def pump_soon(self) -> None:
+        self.pump()
 
     def leg_closed(self) -> None: ...
 
@@ -251,6 +254,64 @@ async def test_the_usual_message_goes_the_short_way() -> None:
         assert (up.relayed, house.session.uplink.frames) == (10, 10)
         assert down.relayed == 9  # the first began a run
         assert house.session.uplink.last_frame_ns == up.last_ns > 0
+    finally:
+        house.close()
+
+
+USUAL_PINGS = (
+    PING,
+    b'{"ping_event":{"event_id":12,"ping_ms":null},"type":"ping"}',
+    b'{"ping_event":{"event_id":0,"ping_ms":45},"type":"ping"}',
+)
+OTHER_PINGS = (
+    b'{"ping_event":{"event_id":1},"type":"ping"}',
+    b'{"ping_event":{"event_id":1,"ping_ms":null},"type":"ping","more":1}',
+    b'{"ping_event":{"event_id":1,"ping_ms":4.5},"type":"ping"}',
+    b'{"ping_event":{"ping_ms":45,"event_id":9},"type":"ping"}',
+    b'{"ping_event":{"event_id":01,"ping_ms":45},"type":"ping"}',
+    b'{"ping_event":{"event_id":-1,"ping_ms":45},"type":"ping"}',
+    b'{"ping_event":{"event_id":"1","ping_ms":45},"type":"ping"}',
+    b'{"ping_event": {"event_id": 1, "ping_ms": 45}, "type": "ping"}',
+    b'{"ping_event":{"event_id":1,"ping_ms":45},"type":"ping"',
+    b'{"type":"ping","ping_event":{"event_id":3,"ping_ms":null},"type":"ping"}',
+)
+
+
+def answers_to(pings: tuple[bytes, ...], *, shortcuts: bool, taped: bool = False) -> list[tuple[int, bytes]]:
+    house = House(shortcuts=shortcuts, taped=taped)
+    try:
+        house.hears("phone", START)
+        house.hears("agent", READY)
+        for ping in pings:
+            house.hears("agent", ping)
+        return messages(bytes(house.wires["agent"].written))
+    finally:
+        house.close()
+
+
+async def test_pings_are_answered_alike() -> None:
+    pings = (*USUAL_PINGS, *OTHER_PINGS, *USUAL_PINGS)
+    answers = answers_to(pings, shortcuts=False)
+    assert len(answers) > 2 * len(USUAL_PINGS)
+    assert answers_to(pings, shortcuts=True) == answers == answers_to(pings, shortcuts=True, taped=True)
+
+
+@pytest.mark.parametrize("taped", [True, False])
+async def test_only_a_tape_wants_to_know_of_a_usual_ping(taped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+    house = House(shortcuts=True, taped=taped)
+    try:
+        house.hears("phone", START)
+        house.hears("agent", READY)
+        other = AgentLeg.other
+        monkeypatch.setattr(AgentLeg, "other", lambda leg, data, now: (seen.append(data), other(leg, data, now))[1])
+        for ping in USUAL_PINGS:
+            house.hears("agent", ping)
+        assert seen == (list(USUAL_PINGS) if taped else [])
+        house.session.agent_closed(1000, "", house.clock.now_ns())
+        assert messages(bytes(house.wires["agent"].written))[-1][1] == b'{"type":"pong","event_id":0}'
+        house.hears("agent", PING)  # nobody is there to answer
+        assert messages(bytes(house.wires["agent"].written))[-1][1] == b'{"type":"pong","event_id":0}'
     finally:
         house.close()
 
