@@ -52,6 +52,8 @@ class Nobody:
 
     session: CallSession
 
+    def pump_soon(self) -> None: ...
+
     def pump(self) -> None:
         self.session.facts.clear()
         self.session.wishes.clear()

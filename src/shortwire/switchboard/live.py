@@ -63,6 +63,9 @@ class LiveCall:
         self._find = find
         self._wake = wake
         self._clock = context.clock
+        self._zero_s = self._clock.wall_s() - self._clock.now_ns() / NS_PER_S
+        """Wall time of the clock's zero, read once: the events of a call do not jump, nor go back."""
+        self._told_ns = 0
         self._seq = 0
         self._followers: list[asyncio.Queue[CallEvent]] = []
         options = session_options(context, record)
@@ -90,11 +93,12 @@ class LiveCall:
     def tell(self, kind: str, /, **data: Any) -> None:
         """One event: to the store, the sinks and whoever follows."""
         self._drain()  # what was before is told before
-        self._tell(self._clock.wall_s(), kind, data)
+        self._tell(self._clock.now_ns(), kind, data)
 
-    def _tell(self, at: float, kind: str, data: dict[str, Any]) -> None:
+    def _tell(self, now_ns: int, kind: str, data: dict[str, Any]) -> None:
         self._seq += 1
-        event = CallEvent(self.record.id, self._seq, at, kind, data)
+        self._told_ns = max(self._told_ns, now_ns)  # what was told after is not older, not by a microsecond
+        event = CallEvent(self.record.id, self._seq, self._zero_s + self._told_ns / NS_PER_S, kind, data)
         self.context.tell(self.record, event)
         for follower in self._followers:
             follower.put_nowait(event)
@@ -203,8 +207,7 @@ class LiveCall:
             self.change(conversation_id=ConversationId(fact.data["conversation_id"]))
             self.tell(fact.kind, **fact.data, prewarmed=self.line.was_warm, setup_ms=self.figures.setup(self))
             return
-        wall_s = self._clock.wall_s() - (self._clock.now_ns() - fact.now_ns) / NS_PER_S
-        self._tell(wall_s, fact.kind, fact.data)
+        self._tell(fact.now_ns, fact.kind, fact.data)
 
     def _started(self, fact: Fact) -> None:
         self.figures.started_ns = fact.now_ns
