@@ -14,7 +14,8 @@ from shortwire.emulators.scenario import AgentScript, PartyScript, Reply, Say
 
 pytestmark = pytest.mark.acceptance
 
-POLITE = PartyScript(ring_s=0.1, says=(Say("300", delay_ms=100),))
+POLITE = PartyScript(ring_s=1.0, says=(Say("300", delay_ms=100),))
+"""Rings long enough for the carrier's word of it to come before the answer, on a busy machine too."""
 GOODBYE = AgentScript(first_message="300", end_of_turn_ms=200, replies=(Reply("600", (20, 40), end_call=True),))
 
 
