@@ -147,10 +147,8 @@ class PhoneLeg(_Leg):
         self._after()
 
     def other(self, data: bytes, read_ns: int) -> bool:
-        session = self._session
-        relayed = session.phone_other(data, read_ns)
-        if session.facts or session.pressing:
-            self._after()
+        relayed = self._session.phone_other(data, read_ns)
+        self._after()
         return relayed
 
     def relayed(self, read_ns: int, written_ns: int) -> None:
@@ -206,10 +204,8 @@ class AgentLeg(_Leg):
         self._after()
 
     def other(self, data: bytes, read_ns: int) -> bool:
-        session = self._session
-        relayed = session.agent_other(data, read_ns)
-        if session.facts or session.pressing:
-            self._after()
+        relayed = self._session.agent_other(data, read_ns)
+        self._after()
         return relayed
 
     def relayed(self, read_ns: int, written_ns: int) -> None:

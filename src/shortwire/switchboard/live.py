@@ -72,8 +72,8 @@ class LiveCall:
         self.session = CallSession(options)
         self.figures = Figures(context.clock.now_ns())
         self._findings = Findings(self.figures)
-        taping = Taping(context, record, self.figures.created_ns, options) if context.write_tape else None
-        recorder = new_recorder(self.session.side, keeps=taping is not None) if context.options.native else None
+        taping = Taping(context, record, self.figures.created_ns, options) if options.taped else None
+        recorder = new_recorder(self.session.side, keeps=options.taped) if context.options.native else None
         self.phone = PhoneLeg(self.session, context.clock, self, recorder)
         self.agent = AgentLeg(self.session, context.clock, self, recorder)
         self.line = AgentLine(context, record.agent_id, self.api_time)

@@ -16,11 +16,11 @@ from typing import Protocol
 from ..clock import NEVER_NS, NS_PER_MS, NS_PER_S, Clock
 from .lag import STRIKE_NS, Lag
 
-__all__ = ["TURN_NS", "Ticked", "Ticker"]
+__all__ = ["Ticked", "Ticker"]
 
-TURN_NS = 50 * NS_PER_MS
-_STRIKES = TURN_NS // STRIKE_NS
-_ANALYSED_EVERY = NS_PER_S // TURN_NS
+_TURN_NS = 50 * NS_PER_MS
+_STRIKES = _TURN_NS // STRIKE_NS
+_ANALYSED_EVERY = NS_PER_S // _TURN_NS
 """Turns between two analyses of one call, at least."""
 _AT_MOST_EVERY = 2 * _ANALYSED_EVERY
 """The same, at most; unless too many came at the same moment."""
@@ -139,7 +139,7 @@ class Ticker:
         except Exception:
             call.failed("a tick failed; see the log")
         if until_ns < NEVER_NS:
-            turn = self._turn - 1 + max(1, -((now_ns - until_ns) // TURN_NS))
+            turn = self._turn - 1 + max(1, -((now_ns - until_ns) // _TURN_NS))
             if turn < self._next.get(call, 0):  # it may have been woken, or be over
                 self._at(call, turn)
 

@@ -11,6 +11,7 @@ import pytest
 
 from shortwire.clock import NEVER_NS
 from shortwire.switchboard.collector import Collector
+from shortwire.switchboard.lag import Lag
 from shortwire.switchboard.ticker import Ticker
 
 MS = 1_000_000
@@ -331,5 +332,25 @@ async def test_a_piece_of_work_that_took_long_is_the_last_before_the_sockets() -
         for done in (3, 6, 9):
             ticker._work()
             assert len(told) == done
+    finally:
+        ticker.stop()
+
+
+async def test_a_late_strike_tells_how_much_of_it_this_process_computed() -> None:
+    clock, computed = Clock(), [7 * MS]
+    lag = Lag(lambda: computed[0])
+    ticker = Ticker(clock, lag=lag)
+    ticker.begin()
+    ticker.add(Call())  # the first strike is due in 10 ms
+    try:
+        clock.ns, computed[0] = 40 * MS, 19 * MS
+        ticker._strike()
+        assert (lag.ms, lag.own_ms) == (30.0, 12.0)
+        # The strike that was missed meanwhile is due at once: as late, and nothing was computed since.
+        ticker._strike()
+        assert (lag.ms, lag.own_ms) == (30.0, 12.0)
+        clock.ns, computed[0] = 75 * MS, 119 * MS
+        ticker._strike()
+        assert (lag.ms, lag.own_ms) == (45.0, 45.0)
     finally:
         ticker.stop()
