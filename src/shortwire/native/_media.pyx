@@ -32,10 +32,18 @@ cdef extern from *:
         (void)fd;
     #endif
     }
+    /* One behind the other, as the texts of a message are told apart; the compiler knows each text's length. */
+    static inline __attribute__((always_inline)) const unsigned char *sw_after(
+        const unsigned char *at, const unsigned char *end, const char *text
+    ) {
+        Py_ssize_t size = (Py_ssize_t)__builtin_strlen(text);
+        return at && end - at >= size && __builtin_memcmp(at, text, size) == 0 ? at + size : NULL;
+    }
     static inline int sw_bits(unsigned long long n) { return n ? 64 - __builtin_clzll(n) : 0; }
     """
     int64_t sw_now_ns() noexcept nogil
     void sw_quick_ack(int fd) noexcept nogil
+    const uint8_t* after "sw_after"(const uint8_t* at, const uint8_t* end, const char* text) noexcept nogil
     int sw_bits(uint64_t n) noexcept nogil
 
 
@@ -146,13 +154,6 @@ cdef int _write(WSTransport target, Py_ssize_t size) except -2:
     return 0
 
 
-cdef inline const uint8_t* _literal(const uint8_t* at, const uint8_t* end, bytes text) noexcept:
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(text)
-    if at == NULL or end - at < size or memcmp(at, PyBytes_AS_STRING(text), size) != 0:
-        return NULL
-    return at + size
-
-
 cdef inline const uint8_t* _digits(const uint8_t* at, const uint8_t* end, int most) noexcept:
     cdef int n = 0
     if at == NULL:
@@ -163,10 +164,10 @@ cdef inline const uint8_t* _digits(const uint8_t* at, const uint8_t* end, int mo
     return at if n else NULL
 
 
-cdef bytes _MEDIA = b'{"event":"media","sequenceNumber":"'
-cdef bytes _CHUNK = b'","media":{"track":"inbound","chunk":"'
-cdef bytes _STAMP = b'","timestamp":"'
-cdef bytes _PAYLOAD = b'","payload":"'
+DEF MEDIA = b'{"event":"media","sequenceNumber":"'
+DEF CHUNK = b'","media":{"track":"inbound","chunk":"'
+DEF STAMP = b'","timestamp":"'
+DEF PAYLOAD = b'","payload":"'
 
 
 cdef class UplinkShortcut(Shortcut):
@@ -184,9 +185,9 @@ cdef class UplinkShortcut(Shortcut):
         cdef Py_ssize_t ending, length
         if self.target is None or self.ending is None or _out_taken:
             return NOT_MINE
-        at = _digits(_literal(text, end, _MEDIA), end, 12)
-        at = _digits(_literal(at, end, _CHUNK), end, 12)
-        at = _literal(_digits(_literal(at, end, _STAMP), end, 12), end, _PAYLOAD)
+        at = _digits(after(text, end, MEDIA), end, 12)
+        at = _digits(after(at, end, CHUNK), end, 12)
+        at = after(_digits(after(at, end, STAMP), end, 12), end, PAYLOAD)
         if at == NULL:
             return NOT_MINE
         ending = PyBytes_GET_SIZE(self.ending)
@@ -203,20 +204,20 @@ cdef class UplinkShortcut(Shortcut):
         return RELAYED
 
 
-cdef bytes _AUDIO = b'{"audio_event":{"audio_base_64":"'
-cdef bytes _EVENT = b'","event_id":'
-cdef bytes _FINAL = b',"is_final":'
-cdef bytes _TRUE = b"true"
-cdef bytes _FALSE = b"false"
-cdef bytes _END = b'},"type":"audio"}'
+DEF AUDIO = b'{"audio_event":{"audio_base_64":"'
+DEF EVENT = b'","event_id":'
+DEF FINAL = b',"is_final":'
+DEF TRUE = b"true"
+DEF FALSE = b"false"
+DEF END = b'},"type":"audio"}'
 # A ping as it is captured, and as it is documented.
-cdef bytes _PING = b'{"ping_event":{"event_id":'
-cdef bytes _PING_END = b'},"type":"ping"}'
-cdef bytes _TYPED_PING = b'{"type":"ping","ping_event":{"event_id":'
-cdef bytes _TYPED_PING_END = b'}}'
-cdef bytes _PING_MS = b',"ping_ms":'
-cdef bytes _NULL = b"null"
-cdef bytes _PONG = b'{"type":"pong","event_id":'
+DEF PING = b'{"ping_event":{"event_id":'
+DEF PING_END = b'},"type":"ping"}'
+DEF TYPED_PING = b'{"type":"ping","ping_event":{"event_id":'
+DEF TYPED_PING_END = b'}}'
+DEF PING_MS = b',"ping_ms":'
+DEF NULL_TEXT = b"null"
+DEF PONG = b'{"type":"pong","event_id":'
 
 
 cdef class Written:
@@ -278,7 +279,7 @@ cdef class DownlinkShortcut(Shortcut):
         cdef double ms
         if self.target is None or self.mark is None or _out_taken:
             return NOT_MINE
-        at = _literal(text, end, _AUDIO)
+        at = after(text, end, AUDIO)
         if at == NULL:
             return self.pong(text, end)
         quote = <const uint8_t*>memchr(at, 34, end - at)
@@ -287,18 +288,18 @@ cdef class DownlinkShortcut(Shortcut):
         length = quote - at
         if length == 0 or length > LARGEST or not is_base64(at, length):
             return NOT_MINE
-        digit = _literal(quote, end, _EVENT)
+        digit = after(quote, end, EVENT)
         quote = _digits(digit, end, 15)
         if quote == NULL or (digit[0] == 48 and quote - digit > 1):
             return NOT_MINE
         while digit < quote:
             event_id = event_id * 10 + (digit[0] - 48)
             digit += 1
-        if _literal(quote, end, _FINAL) != NULL:
-            quote += PyBytes_GET_SIZE(_FINAL)
-            digit = _literal(quote, end, _TRUE)
-            quote = digit if digit != NULL else _literal(quote, end, _FALSE)
-        if _literal(quote, end, _END) != end or event_id < self.stale_below:
+        if after(quote, end, FINAL) != NULL:
+            quote += len(FINAL)
+            digit = after(quote, end, TRUE)
+            quote = digit if digit != NULL else after(quote, end, FALSE)
+        if after(quote, end, END) != end or event_id < self.stale_below:
             return NOT_MINE
         chars = length
         if length > 1 and at[length - 1] == 61:
@@ -318,30 +319,30 @@ cdef class DownlinkShortcut(Shortcut):
 
     cdef int pong(self, const uint8_t* text, const uint8_t* end) except -2:
         """Answer a ping. The Python for it takes as long as one and a half messages of audio."""
-        cdef bytes ending = _PING_END
-        cdef const uint8_t* number = _literal(text, end, _PING)
+        cdef const uint8_t* number = after(text, end, PING)
         cdef const uint8_t* at
         cdef const uint8_t* value
-        cdef Py_ssize_t head = PyBytes_GET_SIZE(_PONG), length
+        cdef Py_ssize_t length
+        cdef bint typed = number == NULL
         cdef char* out = <char*>_out + ROOM
         if self.agent is None:
             return NOT_MINE
-        if number == NULL:
-            number, ending = _literal(text, end, _TYPED_PING), _TYPED_PING_END
+        if typed:
+            number = after(text, end, TYPED_PING)
         at = _digits(number, end, 15)
         if at == NULL or (number[0] == 48 and at - number > 1):
             return NOT_MINE
         length = at - number
-        value = _literal(at, end, _PING_MS)
-        at = _literal(value, end, _NULL)
+        value = after(at, end, PING_MS)
+        at = after(value, end, NULL_TEXT)
         if at == NULL:
             at = _digits(value, end, 9)
-        if _literal(at, end, ending) != end:
+        if (after(at, end, TYPED_PING_END) if typed else after(at, end, PING_END)) != end:
             return NOT_MINE
-        memcpy(out, PyBytes_AS_STRING(_PONG), head)
-        memcpy(out + head, number, length)
-        out[head + length] = b"}"
-        _write(self.agent, head + length + 1)
+        memcpy(out, PONG, len(PONG))
+        memcpy(out + len(PONG), number, length)
+        out[len(PONG) + length] = b"}"
+        _write(self.agent, len(PONG) + length + 1)
         return ANSWERED
 
 
