@@ -16,8 +16,8 @@ from ..clock import NEVER_NS, NS_PER_MS
 from ..ulaw import payload_ms, split_payload
 from ..wire.elevenlabs import audio_plain
 from ..wire.splice import BASE64, cut_agent_audio
-from ..wire.twilio import MEDIA_TAIL, clear_message, mark_message, media_head
-from .playout import Confirmed, Playout
+from ..wire.twilio import MARK_TAIL, MEDIA_TAIL, clear_message, mark_head, mark_message, media_head
+from .playout import PlainPlayout, Playout
 from .shortcut import DownlinkShortcut
 from .side import AGENT_AUDIO, DOWNLINK, HEARD, RELAYED, TO_PHONE, WRITTEN, SideLog, Wire
 from .uplink import AudioConverter, Send
@@ -55,7 +55,6 @@ class Downlink:
         "_plain",
         "_send",
         "_side",
-        "_stale_below",
         "_stopped",
         "_straight",
         "_stream_sid",
@@ -65,7 +64,6 @@ class Downlink:
         "overflow",
         "paused_dropped_ms",
         "playout",
-        "run_fresh",
         "shortcut",
         "slow",
         "stale",
@@ -73,7 +71,8 @@ class Downlink:
     )
 
     def __init__(self, side: SideLog, wire: Wire, *, plain: bool, held_ms: float, marks: int) -> None:
-        self.playout = Playout()
+        self.playout: Playout = PlainPlayout()
+        """Replaced, if at all, before the first message."""
         self._side = side
         self._wire = wire
         self._plain = plain
@@ -88,10 +87,7 @@ class Downlink:
         """The same, while audio goes as it comes."""
         self._head = b""
         self._stream_sid = ""
-        self._stale_below = 0
         self._stopped = False
-        self.run_fresh = False
-        """The first audio of a run was written, and nobody has said when: `written` is waited for."""
         self.held_ms = 0.0
         self.held_dropped_ms = 0.0
         self._paused = False
@@ -114,7 +110,13 @@ class Downlink:
     def shorten(self, shortcut: DownlinkShortcut) -> None:
         """Before the first message, if at all: straight audio goes this way, and is counted there."""
         self.shortcut = shortcut
-        self.playout.written = shortcut.written
+        self.playout = shortcut.playout
+
+    def manage(self) -> None:
+        """After `begin`: whatever is usual may go the short way, and nobody is told of messages that are no audio."""
+        if self.shortcut is not None:
+            sid = self._stream_sid
+            self.shortcut.manage(clear_message(sid), mark_head(sid), MARK_TAIL, self._marks)
 
     def answer(self, send: Send | None) -> None:
         """Where pings of the agent may be answered without the session; None: nowhere."""
@@ -175,7 +177,7 @@ class Downlink:
             return None
         payload, event_id = cut
         send = self._straight
-        if send is None or event_id < self._stale_below or not payload:
+        if send is None or event_id < self.playout.stale_below or not payload:
             return self._audio(payload, event_id, now_ns)
         ms = payload_ms(payload)
         written = self.playout.written
@@ -205,7 +207,7 @@ class Downlink:
     def _audio(self, payload: bytes, event_id: int, now_ns: int) -> bool:
         self._chunks += 1
         self._side.append((now_ns, AGENT_AUDIO, (event_id, payload, self._convert is not None)))
-        if event_id < self._stale_below or self._stopped:
+        if event_id < self.playout.stale_below or self._stopped:
             self.stale += not self._stopped
             self._side.append((now_ns, DOWNLINK, (payload, True, event_id)))
             return False
@@ -237,7 +239,6 @@ class Downlink:
         self._piece(send, payload, ms, event_id, now_ns)
         if playout.written.mark_due() or (begins and ms <= FIRST_MS):
             self._mark(send, now_ns)
-        self.run_fresh |= begins
         return True
 
     def _piece(self, send: Send, payload: bytes, ms: float, event_id: int, now_ns: int) -> None:
@@ -253,8 +254,8 @@ class Downlink:
 
     def written(self, now_ns: int) -> None:
         """The driver's clock after `message` returned True: the first audio of a run has left us."""
-        if self.run_fresh:
-            self.run_fresh = False
+        if self.playout.run_fresh:
+            self.playout.run_fresh = False
             self._side.append((now_ns, WRITTEN, None))
 
     def _mark(self, send: Send, now_ns: int) -> None:
@@ -264,11 +265,10 @@ class Downlink:
         self._wire((now_ns, TO_PHONE, message))
         send(message)
 
-    def mark_returned(self, name: str, now_ns: int) -> Confirmed | None:
-        confirmed = self.playout.mark_returned(name, now_ns)
-        if confirmed is not None:
-            self._side.append((now_ns, HEARD, (confirmed.run_started_ns, self.playout.queued_ms)))
-        return confirmed
+    def mark_returned(self, name: str, now_ns: int) -> None:
+        if confirmed := self.playout.mark_returned(name, now_ns):
+            _, run_started_ns = confirmed
+            self._side.append((now_ns, HEARD, (run_started_ns, self.playout.queued_ms)))
 
     def interrupt(self, event_id: int, now_ns: int) -> float | None:
         """Barge-in: `clear` first, then the books. The unheard part in ms; None if there is no phone yet.
@@ -281,9 +281,7 @@ class Downlink:
             message = clear_message(self._stream_sid)
             send(message)
             self._wire((now_ns, TO_PHONE, message))
-        self._stale_below = max(self._stale_below, event_id)
-        if self.shortcut is not None:
-            self.shortcut.stale_below = self._stale_below
+        self.playout.stale_below = max(self.playout.stale_below, event_id)
         self._backlog.clear()
         if self._convert is not None:
             self._convert.reset()  # what comes next is another sentence: half a sample of this one would be noise
@@ -321,7 +319,7 @@ class Downlink:
         )
 
     def quiet_until_ns(self, now_ns: int) -> int:
-        """Until when no tick is needed, whatever is written meanwhile; a run that begins (`run_fresh`) ends that."""
+        """Until when no tick is needed, whatever is written meanwhile; a run that begins ends that."""
         if self._convert is not None:
             return 0
         written = self.playout.written

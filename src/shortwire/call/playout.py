@@ -9,10 +9,18 @@ the name tells the two apart.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-__all__ = ["MARK_EVERY_MS", "REFINED_MS", "RUN_GAP_MS", "Confirmed", "PlainWritten", "Playout", "Written"]
+__all__ = [
+    "MARK_EVERY_MS",
+    "REFINED_MS",
+    "RUN_GAP_MS",
+    "Confirmed",
+    "PlainPlayout",
+    "PlainWritten",
+    "Playout",
+    "Written",
+]
 
 RUN_GAP_MS = 200.0
 """Audio that follows the estimated end of the last one by less continues the run: networks jitter."""
@@ -30,8 +38,7 @@ _RUN_GAP_NS = int(RUN_GAP_MS * _NS_PER_MS)
 _LONG_AGO_NS = -(1 << 62)
 
 
-@dataclass(frozen=True, slots=True)
-class Confirmed:
+class Confirmed(NamedTuple):
     """A mark came back and says something new."""
 
     position_ms: float
@@ -64,6 +71,75 @@ class Written(Protocol):
         ...
 
 
+class Playout(Protocol):
+    """One call's playout ledger."""
+
+    confirmed_ms: float
+    """End of the audio known to be heard."""
+    returned_marks: int
+    run_fresh: bool
+    """The first audio of a run was written, and nobody has said yet when that was; reset by whoever does."""
+    untold_ms: float | None
+    """What `cleared` has answered last, until somebody has told it and resets this."""
+    stale_below: int
+    """Audio of older events was overtaken by a barge-in. Set by whoever clears."""
+
+    @property
+    def written(self) -> Written: ...
+
+    @property
+    def written_ms(self) -> float:
+        """End of the audio written."""
+        ...
+
+    @property
+    def last_mark_ms(self) -> float:
+        """Position of the newest mark."""
+        ...
+
+    @property
+    def queued_ms(self) -> float:
+        """Audio written and not confirmed. An upper bound of what is still to be heard."""
+        ...
+
+    @property
+    def outstanding_marks(self) -> int: ...
+
+    @property
+    def plays_until_ns(self) -> int:
+        """When the audio written will have been played, by our clock: the way to the carrier is not in it."""
+        ...
+
+    def overdue_ms(self, now_ns: int, /) -> float:
+        """For how long the oldest outstanding mark should have been back, by our clock; at least: where there were
+        holes between, it is longer. 0: not at all."""
+        ...
+
+    def begins_run(self, now_ns: int, /) -> bool:
+        """Whether audio written now would begin a run."""
+        ...
+
+    def wrote(self, now_ns: int, ms: float, /) -> None:
+        """Audio of `ms` was written to the phone."""
+        ...
+
+    def mark(self) -> str:
+        """A mark is being written behind the audio so far; its name."""
+        ...
+
+    def mark_returned(self, name: str, now_ns: int, /) -> tuple[float, int | None] | None:
+        """A mark came back: `Confirmed`, or as much as a plain tuple. None if it was cleared, is a stranger, or says
+        nothing new."""
+        ...
+
+    def cleared(self, now_ns: int, /) -> float:
+        """A clear was written: how much audio the party will not hear (ms, at most; estimated by the clock).
+
+        Marks that return from now on belong to dropped audio.
+        """
+        ...
+
+
 class PlainWritten:
     """`Written` in Python. A shortcut keeps its own."""
 
@@ -92,8 +168,8 @@ class PlainWritten:
         return self.ms - self.marked_ms >= min(most_ms, max(least_ms, (self.ms - self.run_ms) / 4))
 
 
-class Playout:
-    """One call's playout ledger."""
+class PlainPlayout:
+    """`Playout` in Python. A shortcut keeps its own."""
 
     __slots__ = (
         "_epoch",
@@ -103,15 +179,19 @@ class Playout:
         "_serial",
         "confirmed_ms",
         "returned_marks",
+        "run_fresh",
+        "stale_below",
+        "untold_ms",
         "written",
     )
 
     def __init__(self) -> None:
         self.written: Written = PlainWritten()
-        """Replaced, if at all, before the first message."""
         self.confirmed_ms = 0.0
-        """End of the audio known to be heard."""
         self.returned_marks = 0
+        self.run_fresh = False
+        self.untold_ms: float | None = None
+        self.stale_below = 0
         self._outstanding: deque[tuple[str, float]] = deque()
         self._epoch = 0
         self._serial = 0
@@ -120,51 +200,52 @@ class Playout:
 
     @property
     def written_ms(self) -> float:
-        """End of the audio written."""
+        """See `Playout`."""
         return self.written.ms
 
     @property
     def last_mark_ms(self) -> float:
-        """Position of the newest mark."""
+        """See `Playout`."""
         return self.written.marked_ms
 
     @property
     def queued_ms(self) -> float:
-        """Audio written and not confirmed. An upper bound of what is still to be heard."""
+        """See `Playout`."""
         return self.written_ms - self.confirmed_ms
 
     @property
     def outstanding_marks(self) -> int:
+        """See `Playout`."""
         return len(self._outstanding)
 
     @property
     def plays_until_ns(self) -> int:
-        """When the audio written will have been played, by our clock: the way to the carrier is not in it."""
+        """See `Playout`."""
         return self.written.plays_until_ns
 
     def overdue_ms(self, now_ns: int) -> float:
-        """For how long the oldest outstanding mark should have been back, by our clock; at least: where there were
-        holes between, it is longer. 0: not at all."""
+        """See `Playout`."""
         if not self._outstanding:
             return 0.0
         behind_ms = self.written_ms - self._outstanding[0][1]
         return max(0.0, (now_ns - self.written.plays_until_ns) / _NS_PER_MS + behind_ms)
 
     def begins_run(self, now_ns: int) -> bool:
-        """Whether audio written now would begin a run."""
+        """See `Playout`."""
         return now_ns - self.written.plays_until_ns > _RUN_GAP_NS
 
     def wrote(self, now_ns: int, ms: float) -> None:
-        """Audio of `ms` was written to the phone."""
+        """See `Playout`."""
         written = self.written
         if not written.extends(now_ns, ms):
             written.run_ms = written.ms
             self._run_confirmed = False
+            self.run_fresh = True
             written.plays_until_ns = now_ns
             written.extends(now_ns, ms)
 
     def mark(self) -> str:
-        """A mark is being written behind the audio so far; its name."""
+        """See `Playout`."""
         self._serial += 1
         name = f"{self._epoch}.{self._serial}"
         self._outstanding.append((name, self.written_ms))
@@ -172,7 +253,7 @@ class Playout:
         return name
 
     def mark_returned(self, name: str, now_ns: int) -> Confirmed | None:
-        """A mark came back. None if it was cleared, is a stranger, or says nothing new."""
+        """See `Playout`."""
         outstanding = self._outstanding
         # The oldest, nearly always.
         if not outstanding or (outstanding[0][0] != name and all(known != name for known, _ in outstanding)):
@@ -199,10 +280,7 @@ class Playout:
         return Confirmed(position_ms, started_ns)
 
     def cleared(self, now_ns: int) -> float:
-        """A clear was written: how much audio the party will not hear (ms, at most; estimated by the clock).
-
-        Marks that return from now on belong to dropped audio.
-        """
+        """See `Playout`."""
         written = self.written
         left_ms = max(0.0, (written.plays_until_ns - now_ns) / _NS_PER_MS)
         unheard_ms = min(self.queued_ms, left_ms)
@@ -211,4 +289,5 @@ class Playout:
         written.ms = written.marked_ms = self.confirmed_ms = written.ms - unheard_ms
         written.plays_until_ns = now_ns - int((RUN_GAP_MS + 1) * _NS_PER_MS)
         self._run_confirmed = True
+        self.untold_ms = unheard_ms
         return unheard_ms

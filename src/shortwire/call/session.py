@@ -105,6 +105,8 @@ class CallSession:
         self.cause_detail = ""
         self.malformed = 0
         """Messages of either side that follow no page, or come where the page has no place for them."""
+        self._shortens = options.splice and not options.taped
+        """Messages that are no audio may go the short way too: nobody wants to know of them."""
         self._strikes: dict[Leg, tuple[int, int]] = {}
         """Since when, and how many, of each side."""
         self._stream_sid = ""
@@ -117,8 +119,6 @@ class CallSession:
         self._goodbye_ns = 0
         """Last deadline of the goodbye; 0: none is being heard."""
         self._paused_ns: dict[Leg, int] = {}
-        self.unheard_ms: float | None = None
-        """A `clear` was written and not told yet."""
 
     # The phone leg
 
@@ -212,6 +212,9 @@ class CallSession:
         if self._send_phone is not None:
             self.downlink.begin(start.streamSid, self._send_phone, now_ns)
             self.downlink.written(now_ns)
+            if self._shortens:
+                self.downlink.manage()
+                self.uplink.confirm(start.streamSid, self.downlink.playout)
         if not self._options.open_agent_early and self.cause is None:
             self._wish(Wish.OPEN_AGENT)
 
@@ -223,7 +226,7 @@ class CallSession:
             self._wish(Wish.CLOSE_AGENT)
             return
         self._send_agent = send
-        if not self._options.taped:
+        if self._shortens:
             self.downlink.answer(send)
         self._to_agent(self._options.client_data, now_ns)
 
@@ -234,10 +237,11 @@ class CallSession:
 
     def phone_written(self, read_ns: int, written_ns: int) -> None:
         """After `agent_message` answered True: when what it wrote was handed to the phone's socket."""
-        if self.unheard_ms is None:
+        playout = self.downlink.playout
+        unheard_ms, playout.untold_ms = playout.untold_ms, None
+        if unheard_ms is None:
             self.downlink.written(written_ns)
             return
-        unheard_ms, self.unheard_ms = self.unheard_ms, None
         self.side.append((written_ns, BARGE_IN, unheard_ms))
         clear_us = (written_ns - read_ns) // 1000
         self._tell(EventKind.BARGE_IN, written_ns, unheard_ms=round(unheard_ms), clear_us=clear_us)
@@ -282,8 +286,7 @@ class CallSession:
                 return self.downlink.slow_audio(event.audio_base_64, event.event_id, now_ns)
             case elevenlabs.Interruption():
                 # `clear` is written inside; the fact waits for `phone_written`, which knows when.
-                self.unheard_ms = self.downlink.interrupt(message.interruption_event.event_id, now_ns)
-                return self.unheard_ms is not None
+                return self.downlink.interrupt(message.interruption_event.event_id, now_ns) is not None
             case elevenlabs.UserTranscript():
                 self._tell(EventKind.PARTY_SAID, now_ns, text=message.user_transcription_event.user_transcript)
             case elevenlabs.AgentResponse():

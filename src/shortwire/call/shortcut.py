@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from .playout import Written
+from .playout import Playout
 
 __all__ = ["DownlinkShortcut", "Shortcut", "UplinkShortcut"]
 
@@ -38,20 +38,28 @@ class UplinkShortcut(Shortcut, Protocol):
         """The stream has begun: what follows the payload in its messages, and what goes around it in ours."""
         ...
 
+    def confirm(self, before_name: bytes, playout: Playout) -> None:
+        """Marks that come back may be confirmed here, without anybody being told: what stands before their names, but
+        for the sequence number, and the ledger. Only while audio goes this way."""
+        ...
+
 
 class DownlinkShortcut(Shortcut, Protocol):
     """Agent audio to the phone."""
 
-    stale_below: int
-    """Audio of older events is none of its business."""
-
     @property
-    def written(self) -> Written:
+    def playout(self) -> Playout:
         """What it has written, and what it has to know of what others have."""
         ...
 
     def begin(self, head: bytes, tail: bytes, mark: Callable[[int], None]) -> None:
         """The phone can be written to; `mark(now_ns)` writes a mark, where one is due."""
+        ...
+
+    def manage(self, clear: bytes, mark_head: bytes, mark_tail: bytes, most_marks: int) -> None:
+        """Runs may begin and be cut off here too: the message that clears, what goes around the name of a mark, and how
+        many marks may be out. Whoever feeds it is told when the phone was written to, as with audio that it did not
+        take."""
         ...
 
     def answer(self, send: object) -> None:

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..wire.elevenlabs import USER_AUDIO_HEAD, USER_AUDIO_TAIL
-from ..wire.splice import BASE64, phone_cut, phone_ending
+from ..wire.splice import BASE64, before_mark, phone_cut, phone_ending
 from ..wire.twilio import media_plain
+from .playout import Playout
 from .shortcut import UplinkShortcut
 from .side import UPLINK, UPLINK_KEPT, SideLog
 
@@ -111,6 +112,11 @@ class Uplink:
         self._cut = media_plain(stream_sid) if self._plain else phone_cut(stream_sid)
         if self.shortcut is not None and not self._plain:
             self.shortcut.begin(phone_ending(stream_sid), USER_AUDIO_HEAD, USER_AUDIO_TAIL)
+
+    def confirm(self, stream_sid: str, playout: Playout) -> None:
+        """Marks that come back may be confirmed without the session."""
+        if self.shortcut is not None:
+            self.shortcut.confirm(before_mark(stream_sid), playout)
 
     def message(self, data: bytes, now_ns: int) -> bool | None:
         """The media path. True: relayed; False: media, kept or dropped; None: not recognised as media."""

@@ -1,4 +1,5 @@
-"""The compiled part, where it was built: the media path's usual case (`media`), and hearing what went over it (`ear`).
+"""The compiled part, where it was built: the media path's usual case (`media`), its books
+(`playout`), and hearing what went over it (`ear`).
 
 Everything here has a twin in Python that does the same (docs/why/native.md); `AVAILABLE` says which of the two runs.
 Built at installation by `hatch_build.py` where there is a C compiler; without one nothing is missing but speed.
@@ -15,15 +16,17 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 if TYPE_CHECKING:
     from . import _ear as ear
     from . import _media as media
+    from . import _playout as playout
 
-__all__ = ["AVAILABLE", "WHY_NOT", "Listener", "ear", "media", "sender"]
+__all__ = ["AVAILABLE", "WHY_NOT", "Listener", "ear", "media", "playout", "sender"]
 
 try:
     from . import _ear as ear
     from . import _media as media
+    from . import _playout as playout
 except (ImportError, ValueError) as error:  # not built; or for another picows, whose layout is checked at import
     AVAILABLE, WHY_NOT = False, str(error)
-    ear = media = None  # type: ignore[assignment]  # nobody looks at them without AVAILABLE
+    ear = media = playout = None  # type: ignore[assignment]  # nobody looks at them without AVAILABLE
 else:
     AVAILABLE, WHY_NOT = True, ""
 
@@ -39,6 +42,10 @@ class _PurePython(WSListener):
 
     def frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Any frame that did not go the short way."""
+        raise NotImplementedError
+
+    def written(self, read_ns: int, written_ns: int) -> None:
+        """The shortcut has written something that is not counted yet."""
         raise NotImplementedError
 
     def broken(self, what: str) -> None:

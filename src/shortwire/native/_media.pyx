@@ -1,20 +1,22 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=False
 """The media path's usual case without an interpreter: from the frame picows has read to the frame picows writes.
 
-What is not usual (a message of another shape, a run that begins, a socket that is not picows') is answered with
-"not mine", and nothing has been done then: the Python beside it takes over (`call/uplink.py`, `call/downlink.py`),
-which does all of it where this module is not built. Both are held to the same tests.
+What is not usual (a message of another shape, a socket that is not picows') is answered with "not mine", and nothing
+has been done then: the Python beside it takes over (`call/uplink.py`, `call/downlink.py`), which does all of it where
+this module is not built. Both are held to the same tests.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
 from shortwire.native._ear cimport Recorder, is_base64
+from shortwire.native._playout cimport Playout
 
 cdef extern from *:
     """
+    #include <stdio.h>
     #include <time.h>
     #include <sys/socket.h>
     #include <netinet/in.h>
@@ -39,11 +41,15 @@ cdef extern from *:
         Py_ssize_t size = (Py_ssize_t)__builtin_strlen(text);
         return at && end - at >= size && __builtin_memcmp(at, text, size) == 0 ? at + size : NULL;
     }
+    static inline int sw_name(char *name, long long epoch, long long serial) {
+        return sprintf(name, "%lld.%lld", epoch, serial);
+    }
     static inline int sw_bits(unsigned long long n) { return n ? 64 - __builtin_clzll(n) : 0; }
     """
     int64_t sw_now_ns() noexcept nogil
     void sw_quick_ack(int fd) noexcept nogil
     const uint8_t* after "sw_after"(const uint8_t* at, const uint8_t* end, const char* text) noexcept nogil
+    int sw_name(char* name, int64_t epoch, int64_t serial) noexcept nogil
     int sw_bits(uint64_t n) noexcept nogil
 
 
@@ -54,16 +60,20 @@ DEF QUICK_EVERY = 8
 DEF QUICK_FOR = 256
 cdef int64_t BUNCHED_NS = 2_000_000
 
-# As in `call/playout.py`.
-cdef int64_t RUN_GAP_NS = 200_000_000
-cdef double MARK_LEAST_MS = 500.0
-cdef double MARK_MOST_MS = 2000.0
-cdef int64_t LONG_AGO_NS = -(<int64_t>1 << 62)
+cdef int64_t NOT_TOLD = -(<int64_t>1 << 62)
 
 cdef enum:
     NOT_MINE = -1
     RELAYED = 1
-    ANSWERED = 2
+    DONE = 2                  # and nobody has to be told
+    WRITTEN = 3               # the phone has it, and the listener is told when: a run has begun, or was cut off
+    # Kinds of the side log (`shortwire.call.side`).
+    SIDE_DOWNLINK = 2
+    SIDE_HEARD = 4
+    SIDE_AGENT_AUDIO = 12
+    # `shortwire.ulaw.CUT_MS`, and its base64.
+    FIRST_MS = 60
+    FIRST_CHARS = 640
 
 cdef class Send:
     """Writes one text message to a picows socket; a `MessageSocket`'s `send`."""
@@ -132,15 +142,17 @@ cdef class Shortcut:
     cdef int take(self, const uint8_t* text, Py_ssize_t size, int64_t read_ns) except -2:
         return NOT_MINE
 
-    cdef int pass_on(self, const uint8_t* payload, Py_ssize_t size) except -2:
-        """Write head, payload and tail as one message."""
-        cdef Py_ssize_t head = PyBytes_GET_SIZE(self.head), tail = PyBytes_GET_SIZE(self.tail)
-        cdef char* out = <char*>_out + ROOM
-        memcpy(out, PyBytes_AS_STRING(self.head), head)
-        memcpy(out + head, payload, size)
-        memcpy(out + head + size, PyBytes_AS_STRING(self.tail), tail)
-        _write(self.target, head + size + tail)
-        return RELAYED
+
+cdef int _write_around(
+    WSTransport target, bytes head, const uint8_t* payload, Py_ssize_t size, bytes tail
+) except -2:
+    """Write head, payload and tail as one message."""
+    cdef Py_ssize_t before = PyBytes_GET_SIZE(head), after_it = PyBytes_GET_SIZE(tail)
+    cdef char* out = <char*>_out + ROOM
+    memcpy(out, PyBytes_AS_STRING(head), before)
+    memcpy(out + before, payload, size)
+    memcpy(out + before + size, PyBytes_AS_STRING(tail), after_it)
+    return _write(target, before + size + after_it)
 
 
 cdef int _write(WSTransport target, Py_ssize_t size) except -2:
@@ -164,16 +176,37 @@ cdef inline const uint8_t* _digits(const uint8_t* at, const uint8_t* end, int mo
     return at if n else NULL
 
 
+cdef int64_t _number(const uint8_t* at, const uint8_t* end) noexcept:
+    """Of at most 18 digits; -1: JSON has no such number, as it begins with a zero."""
+    cdef int64_t value = 0
+    if at[0] == 48 and end - at > 1:
+        return -1
+    while at < end:
+        value = value * 10 + (at[0] - 48)
+        at += 1
+    return value
+
+
 DEF MEDIA = b'{"event":"media","sequenceNumber":"'
 DEF CHUNK = b'","media":{"track":"inbound","chunk":"'
 DEF STAMP = b'","timestamp":"'
 DEF PAYLOAD = b'","payload":"'
+DEF MARK = b'{"event":"mark","sequenceNumber":"'
+DEF MARK_END = b'"}}'
 
 
 cdef class UplinkShortcut(Shortcut):
-    """Party audio to the agent: the shape and the rules of `shortwire.wire.splice.phone_cut`."""
+    """Party audio to the agent: the shape and the rules of `shortwire.wire.splice.phone_cut`. And marks that return."""
 
     cdef bytes ending
+    cdef bytes before_name
+    cdef Playout playout
+
+    def confirm(self, before_name not None, playout not None):
+        """Marks are confirmed in `playout`; `before_name` is what stands before their names in this stream. A ledger
+        that is not compiled does it itself."""
+        self.before_name = before_name
+        self.playout = playout if isinstance(playout, Playout) else None
 
     def begin(self, ending not None, head not None, tail not None):
         """`ending` is what follows the payload in this stream's messages; `head` and `tail` go around it."""
@@ -189,19 +222,46 @@ cdef class UplinkShortcut(Shortcut):
         at = _digits(after(at, end, CHUNK), end, 12)
         at = after(_digits(after(at, end, STAMP), end, 12), end, PAYLOAD)
         if at == NULL:
-            return NOT_MINE
+            return self.mark(text, end, read_ns)
         ending = PyBytes_GET_SIZE(self.ending)
         length = end - at - ending
         if length <= 0 or length > LARGEST or memcmp(at + length, PyBytes_AS_STRING(self.ending), ending) != 0:
             return NOT_MINE
         if not is_base64(at, length):
             return NOT_MINE
-        self.pass_on(at, length)
+        _write_around(self.target, self.head, at, length, self.tail)
         self.delays.count(sw_now_ns() - read_ns)
         self.relayed += 1
         self.last_ns = read_ns
         self.recorder.caller(read_ns, at, length)
         return RELAYED
+
+    cdef int mark(self, const uint8_t* text, const uint8_t* end, int64_t read_ns) except -2:
+        """A mark of ours has come back: `call.downlink.Downlink.mark_returned`."""
+        cdef const uint8_t* at
+        cdef const uint8_t* dot
+        cdef Py_ssize_t size
+        cdef int64_t epoch, serial, started_ns = NOT_TOLD
+        cdef Playout playout = self.playout
+        if playout is None:
+            return NOT_MINE
+        at = _digits(after(text, end, MARK), end, 12)
+        size = PyBytes_GET_SIZE(self.before_name)
+        if at == NULL or end - at < size or memcmp(at, PyBytes_AS_STRING(self.before_name), size) != 0:
+            return NOT_MINE
+        at += size
+        dot = _digits(at, end, 15)
+        if dot == NULL or dot == end or dot[0] != b"." or _digits(dot + 1, end, 15) == NULL:
+            return NOT_MINE
+        epoch = _number(at, dot)
+        at = _digits(dot + 1, end, 15)
+        serial = _number(dot + 1, at)
+        if epoch < 0 or serial < 0 or after(at, end, MARK_END) != end:
+            return NOT_MINE
+        if playout.confirm(epoch, serial, read_ns, &started_ns):
+            started = None if started_ns == NOT_TOLD else started_ns
+            self.recorder.side.append((read_ns, <int>SIDE_HEARD, (started, playout.written.ms - playout.confirmed_ms)))
+        return DONE
 
 
 DEF AUDIO = b'{"audio_event":{"audio_base_64":"'
@@ -217,49 +277,34 @@ DEF TYPED_PING = b'{"type":"ping","ping_event":{"event_id":'
 DEF TYPED_PING_END = b'}}'
 DEF PING_MS = b',"ping_ms":'
 DEF NULL_TEXT = b"null"
+DEF CUT_OFF = b'{"interruption_event":{"event_id":'
+DEF CUT_OFF_END = b'},"type":"interruption"}'
+DEF TYPED_CUT_OFF = b'{"type":"interruption","interruption_event":{"event_id":'
+DEF TYPED_CUT_OFF_END = b'}}'
 DEF PONG = b'{"type":"pong","event_id":'
-
-
-cdef class Written:
-    """`call.playout.Written`: how much was written to the phone."""
-
-    cdef public double ms, marked_ms, run_ms
-    cdef public int64_t at_ns, plays_until_ns
-
-    def __init__(self):
-        self.plays_until_ns = LONG_AGO_NS
-
-    cpdef bint extends(self, int64_t now_ns, double ms) noexcept:
-        cdef int64_t until_ns = self.plays_until_ns
-        if now_ns > until_ns:
-            if now_ns - until_ns > RUN_GAP_NS:
-                return False
-            until_ns = now_ns
-        self.plays_until_ns = until_ns + <int64_t>(ms * 1_000_000)
-        self.ms += ms
-        self.at_ns = now_ns
-        return True
-
-    cpdef bint mark_due(self) noexcept:
-        return self.ms - self.marked_ms >= min(MARK_MOST_MS, max(MARK_LEAST_MS, (self.ms - self.run_ms) / 4))
 
 
 cdef class DownlinkShortcut(Shortcut):
     """Agent audio to the phone: the shapes and the rules of `shortwire.wire.splice.cut_agent_audio`."""
 
-    cdef readonly Written written
+    cdef readonly Playout playout
     cdef object mark
     cdef WSTransport agent
-    cdef public int64_t stale_below
-    """Audio of older events was overtaken by a barge-in."""
+    cdef bytes clear_message, mark_head, mark_tail
+    cdef Py_ssize_t most_marks
 
     def __init__(self, Recorder recorder not None, Delays delays not None):
         super().__init__(recorder, delays)
-        self.written = Written()
+        self.playout = Playout()
 
     def begin(self, head not None, tail not None, mark not None):
         """`head` and `tail` go around the payload; `mark(now_ns)` writes a mark, where one is due."""
         self.head, self.tail, self.mark = head, tail, mark
+
+    def manage(self, clear not None, mark_head not None, mark_tail not None, most_marks):
+        """See `call.shortcut.DownlinkShortcut`."""
+        self.clear_message, self.mark_head, self.mark_tail = clear, mark_head, mark_tail
+        self.most_marks = most_marks
 
     def answer(self, send):
         """Where pings are answered; None: not here."""
@@ -275,13 +320,13 @@ cdef class DownlinkShortcut(Shortcut):
         cdef const uint8_t* quote
         cdef const uint8_t* digit
         cdef Py_ssize_t length, chars
-        cdef int64_t event_id = 0
+        cdef int64_t event_id
         cdef double ms
         if self.target is None or self.mark is None or _out_taken:
             return NOT_MINE
         at = after(text, end, AUDIO)
         if at == NULL:
-            return self.pong(text, end)
+            return self.other(text, end, read_ns)
         quote = <const uint8_t*>memchr(at, 34, end - at)
         if quote == NULL:
             return NOT_MINE
@@ -290,47 +335,114 @@ cdef class DownlinkShortcut(Shortcut):
             return NOT_MINE
         digit = after(quote, end, EVENT)
         quote = _digits(digit, end, 15)
-        if quote == NULL or (digit[0] == 48 and quote - digit > 1):
+        if quote == NULL:
             return NOT_MINE
-        while digit < quote:
-            event_id = event_id * 10 + (digit[0] - 48)
-            digit += 1
+        event_id = _number(digit, quote)
         if after(quote, end, FINAL) != NULL:
             quote += len(FINAL)
             digit = after(quote, end, TRUE)
             quote = digit if digit != NULL else after(quote, end, FALSE)
-        if after(quote, end, END) != end or event_id < self.stale_below:
+        if after(quote, end, END) != end or event_id < 0 or event_id < self.playout.stale:
             return NOT_MINE
         chars = length
         if length > 1 and at[length - 1] == 61:
             chars -= 2 if at[length - 2] == 61 else 1
         chars = chars * 3 >> 2
         ms = chars / 8.0
-        if not self.written.extends(read_ns, ms):
-            return NOT_MINE  # it begins a run
-        self.pass_on(at, length)
+        if not self.playout.written.extends(read_ns, ms):
+            return self.first(at, length, ms, event_id, read_ns)
+        _write_around(self.target, self.head, at, length, self.tail)
         self.delays.count(sw_now_ns() - read_ns)
         self.relayed += 1
         self.last_ns = read_ns
         self.recorder.agent(read_ns, at, length, event_id, ms)
-        if self.written.mark_due():
-            self.mark(read_ns)
+        if self.playout.written.mark_due():
+            if self.mark_head is None:
+                self.mark(read_ns)
+            else:
+                self.write_mark(self.target)
         return RELAYED
 
-    cdef int pong(self, const uint8_t* text, const uint8_t* end) except -2:
-        """Answer a ping. The Python for it takes as long as one and a half messages of audio."""
+    cdef int first(
+        self, const uint8_t* payload, Py_ssize_t size, double ms, int64_t event_id, int64_t read_ns
+    ) except -2:
+        """A run begins: `call.downlink.Downlink._write`."""
+        # A socket that is full says so at once, and is not aimed at any more: these messages belong together.
+        cdef WSTransport target = self.target
+        if self.mark_head is None:
+            return NOT_MINE
+        self.relayed += 1
+        self.last_ns = read_ns
+        text = PyBytes_FromStringAndSize(<const char*>payload, size)
+        self.recorder.side.append((read_ns, <int>SIDE_AGENT_AUDIO, (event_id, text, False)))
+        if ms > FIRST_MS:
+            self.piece(target, payload, FIRST_CHARS, FIRST_MS, event_id, read_ns)
+            self.write_mark(target)
+            payload, size, ms = payload + FIRST_CHARS, size - FIRST_CHARS, ms - FIRST_MS
+        self.piece(target, payload, size, ms, event_id, read_ns)
+        if ms <= FIRST_MS or self.playout.written.mark_due():
+            self.write_mark(target)
+        return WRITTEN
+
+    cdef int piece(
+        self, WSTransport target, const uint8_t* payload, Py_ssize_t size, double ms, int64_t event_id, int64_t read_ns
+    ) except -2:
+        _write_around(target, self.head, payload, size, self.tail)
+        text = PyBytes_FromStringAndSize(<const char*>payload, size)
+        self.recorder.side.append((read_ns, <int>SIDE_DOWNLINK, (text, False, event_id)))
+        self.playout.wrote(read_ns, ms)
+        return 0
+
+    cdef int write_mark(self, WSTransport target) except -2:
+        """A mark behind what was written, unless too many are out."""
+        cdef char[48] name
+        cdef int size
+        if self.playout.outstanding >= self.most_marks:
+            return 0
+        self.playout.note_mark()
+        size = sw_name(name, self.playout.epoch, self.playout.serial)
+        return _write_around(target, self.mark_head, <const uint8_t*>name, size, self.mark_tail)
+
+    cdef int other(self, const uint8_t* text, const uint8_t* end, int64_t read_ns) except -2:
+        """What is no audio: usual pings and interruptions."""
         cdef const uint8_t* number = after(text, end, PING)
-        cdef const uint8_t* at
+        if number != NULL:
+            return self.pong(number, end, False)
+        number = after(text, end, TYPED_PING)
+        if number != NULL:
+            return self.pong(number, end, True)
+        number = after(text, end, CUT_OFF)
+        if number != NULL:
+            return self.clear(number, end, False, read_ns)
+        number = after(text, end, TYPED_CUT_OFF)
+        if number != NULL:
+            return self.clear(number, end, True, read_ns)
+        return NOT_MINE
+
+    cdef int clear(self, const uint8_t* number, const uint8_t* end, bint typed, int64_t read_ns) except -2:
+        """The party has interrupted: `call.downlink.Downlink.interrupt`."""
+        cdef const uint8_t* at = _digits(number, end, 15)
+        cdef int64_t event_id
+        cdef Py_ssize_t size
+        if self.clear_message is None or at == NULL:
+            return NOT_MINE
+        event_id = _number(number, at)
+        if event_id < 0 or (after(at, end, TYPED_CUT_OFF_END) if typed else after(at, end, CUT_OFF_END)) != end:
+            return NOT_MINE
+        size = PyBytes_GET_SIZE(self.clear_message)
+        memcpy(<char*>_out + ROOM, PyBytes_AS_STRING(self.clear_message), size)
+        _write(self.target, size)
+        self.playout.stale = max(self.playout.stale, event_id)
+        self.playout.cleared(read_ns)
+        return WRITTEN
+
+    cdef int pong(self, const uint8_t* number, const uint8_t* end, bint typed) except -2:
+        """Answer a ping. The Python for it takes as long as one and a half messages of audio."""
+        cdef const uint8_t* at = _digits(number, end, 15)
         cdef const uint8_t* value
         cdef Py_ssize_t length
-        cdef bint typed = number == NULL
         cdef char* out = <char*>_out + ROOM
-        if self.agent is None:
-            return NOT_MINE
-        if typed:
-            number = after(text, end, TYPED_PING)
-        at = _digits(number, end, 15)
-        if at == NULL or (number[0] == 48 and at - number > 1):
+        if self.agent is None or at == NULL or _number(number, at) < 0:
             return NOT_MINE
         length = at - number
         value = after(at, end, PING_MS)
@@ -343,7 +455,7 @@ cdef class DownlinkShortcut(Shortcut):
         memcpy(out + len(PONG), number, length)
         out[len(PONG) + length] = b"}"
         _write(self.agent, len(PONG) + length + 1)
-        return ANSWERED
+        return DONE
 
 
 cdef class Listener(WSListener):
@@ -375,6 +487,8 @@ cdef class Listener(WSListener):
                 taken = self.shortcut.take(<const uint8_t*>frame.payload_ptr, frame.payload_size, read_ns)
                 if taken == RELAYED and (self.quick_left or read_ns - last_ns < BUNCHED_NS):
                     self.hurry()
+                elif taken == WRITTEN:
+                    self.written(read_ns, sw_now_ns())
                 if taken != NOT_MINE:
                     return
             except Exception:
@@ -392,6 +506,10 @@ cdef class Listener(WSListener):
 
     def frame(self, transport, frame):
         """Any frame that did not go the short way."""
+        raise NotImplementedError
+
+    def written(self, read_ns, written_ns):
+        """The phone was written to for a message read at `read_ns`, and this is not counted yet."""
         raise NotImplementedError
 
     def broken(self, what):

@@ -265,6 +265,10 @@ class LeanSocket(Listener):
             transport.send_close(cast(WSCloseCode, echo))
         transport.disconnect()
 
+    def written(self, read_ns: int, written_ns: int) -> None:
+        """See `native.Listener`."""
+        self._relayed(read_ns, written_ns)
+
     def broken(self, what: str) -> None:
         """See `native.Listener`."""
         # A listener never raises; if one does, that is our mistake, and this call's alone.

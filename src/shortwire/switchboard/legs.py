@@ -210,9 +210,10 @@ class AgentLeg(_Leg):
 
     def relayed(self, read_ns: int, written_ns: int) -> None:
         session = self._session
-        if session.unheard_ms is None:
+        playout = session.downlink.playout
+        if playout.untold_ms is None:
             self._undigested.append(written_ns - read_ns)
-            if not session.downlink.run_fresh:
+            if not playout.run_fresh:
                 return
         session.phone_written(read_ns, written_ns)
         self._pump.pump_soon()  # also without a fact: a run has begun, and the call has to look at the clock again

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["BASE64", "PhoneCut", "cut_agent_audio", "phone_cut", "phone_ending"]
+__all__ = ["BASE64", "PhoneCut", "before_mark", "cut_agent_audio", "phone_cut", "phone_ending"]
 
 BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 """What may stand in a payload. No quote and no backslash: a payload can be cut and pasted between JSON texts."""
@@ -57,6 +57,11 @@ _decode_around = msgspec.json.Decoder(_Audio).decode
 def phone_ending(stream_sid: str) -> bytes:
     """What follows the payload in a live-shaped media message of a stream."""
     return f'"}},"streamSid":"{stream_sid}"}}'.encode()
+
+
+def before_mark(stream_sid: str) -> bytes:
+    """What stands between the sequence number and the name in a live-shaped mark that comes back."""
+    return f'","streamSid":"{stream_sid}","mark":{{"name":"'.encode()
 
 
 def phone_cut(stream_sid: str) -> PhoneCut:

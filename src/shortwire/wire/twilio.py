@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 __all__ = [
+    "MARK_TAIL",
     "MEDIA_TAIL",
     "Connected",
     "Dtmf",
@@ -27,6 +28,7 @@ __all__ = [
     "WireError",
     "clear_message",
     "decode",
+    "mark_head",
     "mark_message",
     "media_head",
     "media_plain",
@@ -129,6 +131,7 @@ def decode(message: bytes) -> PhoneMessage:
 # Sent messages: exactly these keys, section 1.2.
 
 MEDIA_TAIL: Final = b'"}}'
+MARK_TAIL: Final = b'"}}'
 
 
 def media_head(stream_sid: str) -> bytes:
@@ -136,8 +139,13 @@ def media_head(stream_sid: str) -> bytes:
     return f'{{"event":"media","streamSid":"{stream_sid}","media":{{"payload":"'.encode()
 
 
+def mark_head(stream_sid: str) -> bytes:
+    """What stands before the name of a mark; `MARK_TAIL` stands behind it."""
+    return f'{{"event":"mark","streamSid":"{stream_sid}","mark":{{"name":"'.encode()
+
+
 def mark_message(stream_sid: str, name: str) -> bytes:
-    return f'{{"event":"mark","streamSid":"{stream_sid}","mark":{{"name":"{name}"}}}}'.encode()
+    return mark_head(stream_sid) + name.encode() + MARK_TAIL
 
 
 def clear_message(stream_sid: str) -> bytes:

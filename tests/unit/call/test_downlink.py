@@ -263,7 +263,7 @@ def test_marks_never_exceed_their_limit_and_come_back_when_there_is_room() -> No
     assert [m["mark"]["name"] for m in wire.messages if m["event"] == "mark"] == ["0.1", "0.2"]
     down.tick(11_000 * MS)
     assert down.playout.outstanding_marks == 2
-    assert down.mark_returned("0.1", 11_050 * MS) is not None
+    down.mark_returned("0.1", 11_050 * MS)
     down.tick(11_200 * MS)
     assert down.playout.last_mark_ms == 6_000
 
@@ -395,7 +395,7 @@ def test_what_becomes_due_while_the_downlink_says_that_it_is_quiet_can_wait() ->
                 now_ns += rng.randrange(0, 3_000) * MS
             if rng.random() < 0.02:
                 down.interrupt(0, now_ns)
-            if down.run_fresh:
+            if down.playout.run_fresh:
                 down.written(now_ns)
                 quiet_until_ns = 0
             if now_ns < quiet_until_ns:

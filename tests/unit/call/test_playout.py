@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 from carrier_model import MS, Carrier, Piece
@@ -10,7 +11,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from shortwire.call.playout import REFINED_MS, RUN_GAP_MS, Playout
+from shortwire import native
+from shortwire.call.playout import REFINED_MS, RUN_GAP_MS, Confirmed, PlainPlayout, Playout
 
 CLOSE_MS = 1e-6
 """For the sums of floats; everything else here is exact."""
@@ -18,12 +20,34 @@ CLOSE_MS = 1e-6
 audio_ms = st.one_of(st.integers(1, 24_000).map(lambda n: n / 8), st.sampled_from([20.0, 60.0, 500.0]))
 
 
+MADE: list[Callable[[], Playout]] = [PlainPlayout, *([native.playout.Playout] if native.AVAILABLE else [])]
+"""Both ledgers, where the compiled one was built."""
+
+New = Callable[[], Playout]
+
+
+@pytest.fixture(params=MADE, ids=lambda made: made.__module__.rpartition(".")[2])
+def new(request: pytest.FixtureRequest) -> New:
+    made: New = request.param
+    return made
+
+
+def came(playout: Playout, name: str, now_ns: int) -> Confirmed | None:
+    """A mark comes back."""
+    found = playout.mark_returned(name, now_ns)
+    return Confirmed(*found) if found is not None else None
+
+
 class PlayoutMachine(RuleBasedStateMachine):
     """Writes, marks and clears, a network that delays, loses and repeats."""
 
+    made: New = PlainPlayout
+
     def __init__(self) -> None:
         super().__init__()
-        self.playout = Playout()
+        self.playout = type(self).made()
+        self.settled: set[str] = set()
+        """Marks that came back, those before them, and those that were cleared."""
         self.now_ns = 5_000_000_000
         self.carrier = Carrier(now_ns=self.now_ns)
         self.jitter_ns = 0
@@ -81,7 +105,10 @@ class PlayoutMachine(RuleBasedStateMachine):
             return
         clears, amount_ms = self.promised[name]
         before_ms = self.playout.confirmed_ms
-        confirmed = self.playout.mark_returned(name, self.now_ns)
+        confirmed = came(self.playout, name, self.now_ns)
+        if clears == len(self.clears_written):
+            names = list(self.promised)
+            self.settled.update(names[: names.index(name) + 1])
         if clears < len(self.clears_written):
             assert confirmed is None, "a mark of audio that was cleared confirmed something"
         if confirmed is None:
@@ -103,8 +130,8 @@ class PlayoutMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def an_echo_comes_twice(self, data: st.DataObject) -> None:
         """Of those that came, and of those that were cleared: neither says anything new."""
-        outstanding = {name for name, _ in self.playout._outstanding}
-        past = sorted(self.promised.keys() - outstanding)
+        past = sorted(self.settled)
+        assert self.playout.outstanding_marks == len(self.promised) - len(past)
         if past:
             before_ms = self.playout.confirmed_ms
             assert self.playout.mark_returned(data.draw(st.sampled_from(past)), self.now_ns) is None
@@ -124,6 +151,7 @@ class PlayoutMachine(RuleBasedStateMachine):
         assert self.playout.outstanding_marks == 0
         assert self.playout.begins_run(self.now_ns)
         self.clears_written.append(unheard_ms)
+        self.settled.update(self.promised)
         self.epoch_base_ms, self.epoch_written_ms = self.playout.written_ms, 0.0
         self.send(None, late)
 
@@ -150,29 +178,38 @@ class PlayoutMachine(RuleBasedStateMachine):
             assert abs(estimate_ms - dropped_ns / MS) <= self.jitter_ns / MS + CLOSE_MS
 
 
-PlayoutMachine.TestCase.settings = settings(
+class CompiledMachine(PlayoutMachine):
+    """The same for the other ledger."""
+
+    made = MADE[-1]
+
+
+PlayoutMachine.TestCase.settings = CompiledMachine.TestCase.settings = settings(
     max_examples=400, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestPlayoutAgainstTheCarrier = PlayoutMachine.TestCase
+TestCompiledPlayoutAgainstTheCarrier = pytest.mark.skipif(not native.AVAILABLE, reason=f"not built: {native.WHY_NOT}")(
+    CompiledMachine.TestCase
+)
 
 
-def test_the_first_mark_of_a_run_tells_when_it_was_heard() -> None:
-    playout, now_ns = Playout(), 1_000 * MS
+def test_the_first_mark_of_a_run_tells_when_it_was_heard(new: New) -> None:
+    playout, now_ns = new(), 1_000 * MS
     assert playout.begins_run(now_ns)
     playout.wrote(now_ns, 60)
     name = playout.mark()
     playout.wrote(now_ns, 940)
-    confirmed = playout.mark_returned(name, now_ns + 260 * MS)
+    confirmed = came(playout, name, now_ns + 260 * MS)
     assert confirmed is not None
     # 60 ms were heard by then; the way there and back took the other 200.
     assert confirmed.run_started_ns == now_ns + 200 * MS
     assert playout.queued_ms == 940
 
 
-def heard_from_ns(ppm: float, lasts_s: int, first_late_ms: float = 0.0) -> list[int]:
+def heard_from_ns(new: New, ppm: float, lasts_s: int, first_late_ms: float = 0.0) -> list[int]:
     """When a run that began at 0 is said to have begun, each time it is said: a mark each half second, the carrier's
     clock ahead of ours by `ppm`."""
-    playout, told = Playout(), []
+    playout, told = new(), []
     names = []
     for number in range(2 * lasts_s):
         playout.wrote(0, 500)
@@ -180,7 +217,7 @@ def heard_from_ns(ppm: float, lasts_s: int, first_late_ms: float = 0.0) -> list[
     for name, position_ms in names:
         late_ms = first_late_ms if position_ms == 500 else 0.0
         came_ns = round(position_ms * (1 - ppm / 1e6) * MS + late_ms * MS)
-        confirmed = playout.mark_returned(name, came_ns)
+        confirmed = came(playout, name, came_ns)
         assert confirmed is not None
         assert confirmed.position_ms == position_ms
         if confirmed.run_started_ns is not None:
@@ -189,95 +226,95 @@ def heard_from_ns(ppm: float, lasts_s: int, first_late_ms: float = 0.0) -> list[
 
 
 @pytest.mark.parametrize("lasts_s", [9, 60, 600])
-def test_a_carrier_whose_clock_is_fast_makes_no_run_begin_ever_earlier(lasts_s: int) -> None:
-    told = heard_from_ns(100, lasts_s)
+def test_a_carrier_whose_clock_is_fast_makes_no_run_begin_ever_earlier(new: New, lasts_s: int) -> None:
+    told = heard_from_ns(new, 100, lasts_s)
     assert told == sorted(told, reverse=True)
     assert min(told) >= -100e-6 * REFINED_MS * MS >= -1 * MS
 
 
-def test_a_first_mark_that_was_late_is_corrected_by_the_next_ones() -> None:
-    assert heard_from_ns(0, 60, first_late_ms=80) == [80 * MS, 0]
-    told = heard_from_ns(100, 600, first_late_ms=80)
+def test_a_first_mark_that_was_late_is_corrected_by_the_next_ones(new: New) -> None:
+    assert heard_from_ns(new, 0, 60, first_late_ms=80) == [80 * MS, 0]
+    told = heard_from_ns(new, 100, 600, first_late_ms=80)
     assert -1 * MS <= told[-1] <= 0
 
 
-def test_a_carrier_whose_clock_is_slow_changes_nothing() -> None:
-    [began] = heard_from_ns(-100, 600)
+def test_a_carrier_whose_clock_is_slow_changes_nothing(new: New) -> None:
+    [began] = heard_from_ns(new, -100, 600)
     assert 0 < began < MS
 
 
-def test_the_first_mark_that_comes_back_counts_wherever_it_stands() -> None:
-    playout = Playout()
+def test_the_first_mark_that_comes_back_counts_wherever_it_stands(new: New) -> None:
+    playout = new()
     playout.wrote(0, 2 * REFINED_MS)
-    confirmed = playout.mark_returned(playout.mark(), int(2 * REFINED_MS * MS) + 7 * MS)
+    confirmed = came(playout, playout.mark(), int(2 * REFINED_MS * MS) + 7 * MS)
     assert confirmed is not None
     assert confirmed.run_started_ns == 7 * MS
 
 
-def test_a_run_begins_at_the_first_instant_there_is() -> None:
-    assert Playout().begins_run(0)
-    assert Playout().begins_run(1)
+def test_a_run_begins_at_the_first_instant_there_is(new: New) -> None:
+    assert new().begins_run(0)
+    assert new().begins_run(1)
 
 
-def test_a_late_mark_of_the_run_before_says_nothing_about_this_one() -> None:
-    playout = Playout()
+def test_a_late_mark_of_the_run_before_says_nothing_about_this_one(new: New) -> None:
+    playout = new()
     playout.wrote(0, 100)
     first = playout.mark()
     later_ns = int((100 + RUN_GAP_MS + 1) * MS)
     assert playout.begins_run(later_ns)
     playout.wrote(later_ns, 60)
     second = playout.mark()
-    late = playout.mark_returned(first, later_ns + MS)
+    late = came(playout, first, later_ns + MS)
     assert late is not None
     assert late.run_started_ns is None
-    now = playout.mark_returned(second, later_ns + 100 * MS)
+    now = came(playout, second, later_ns + 100 * MS)
     assert now is not None
     assert now.run_started_ns == later_ns + 40 * MS
 
 
-def test_a_short_hole_is_the_same_run_and_a_long_one_is_not() -> None:
-    playout = Playout()
+def test_a_short_hole_is_the_same_run_and_a_long_one_is_not(new: New) -> None:
+    playout = new()
     playout.wrote(0, 100)
     assert not playout.begins_run(int((100 + RUN_GAP_MS) * MS))
     assert playout.begins_run(int((100 + RUN_GAP_MS) * MS) + 1)
 
 
-def test_marks_that_were_lost_are_implied_by_a_later_one() -> None:
-    playout = Playout()
+def test_marks_that_were_lost_are_implied_by_a_later_one(new: New) -> None:
+    playout = new()
     names = []
     for _ in range(5):
         playout.wrote(0, 20)
         names.append(playout.mark())
-    confirmed = playout.mark_returned(names[3], 90 * MS)
+    confirmed = came(playout, names[3], 90 * MS)
     assert confirmed is not None
     assert (confirmed.position_ms, playout.outstanding_marks, playout.returned_marks) == (80, 1, 4)
-    assert playout.mark_returned(names[1], 91 * MS) is None
+    assert came(playout, names[1], 91 * MS) is None
 
 
-def test_a_carrier_that_is_ahead_of_our_clock_is_believed() -> None:
-    playout = Playout()
+def test_a_carrier_that_is_ahead_of_our_clock_is_believed(new: New) -> None:
+    playout = new()
     playout.wrote(0, 1_000)
     first = playout.mark()
     playout.wrote(0, 100)
-    assert playout.mark_returned(first, 10 * MS) is not None
+    assert came(playout, first, 10 * MS) is not None
     assert playout.cleared(10 * MS) == 100
 
-    playout = Playout()
+    playout = new()
     playout.wrote(0, 1_000)
-    assert playout.mark_returned(playout.mark(), 100 * MS) is not None
+    assert came(playout, playout.mark(), 100 * MS) is not None
     assert playout.cleared(150 * MS) == 0
     assert playout.begins_run(301 * MS)
 
 
-def test_the_way_back_of_the_last_mark_does_not_lengthen_a_run() -> None:
-    playout = Playout()
+def test_the_way_back_of_the_last_mark_does_not_lengthen_a_run(new: New) -> None:
+    playout = new()
     playout.wrote(0, 1_000)
-    assert playout.mark_returned(playout.mark(), 1_190 * MS) is not None
+    assert came(playout, playout.mark(), 1_190 * MS) is not None
     assert playout.begins_run(1_201 * MS)
 
 
-def test_marks_get_rarer_the_longer_a_run_goes_on() -> None:
-    playout, marked = Playout(), []
+def test_marks_get_rarer_the_longer_a_run_goes_on(new: New) -> None:
+    playout, marked = new(), []
     for n in range(1500):
         playout.wrote(n * 20 * 1_000_000, 20)
         if playout.written.mark_due():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import logging
 import random
 import socket
@@ -75,7 +76,7 @@ class House:
             SessionOptions(client_data=b"{}", converters=lambda _in, _out: (None, None), splice=splice, taped=taped)
         )
         self.clock = SystemClock()
-        recorder = new_recorder(self.session.side, keeps=taped) if shortcuts else None
+        recorder = new_recorder(self.session.side, keeps=True) if shortcuts else None
         self.legs = {
             "phone": PhoneLeg(self.session, self.clock, self, recorder),
             "agent": AgentLeg(self.session, self.clock, self, recorder),
@@ -133,7 +134,9 @@ class House:
             "delays": (self.legs["phone"].delays.n, self.legs["agent"].delays.n),
             "malformed": self.session.malformed,
             "facts": self.facts,
-            "marks": down.playout.outstanding_marks if marks else None,
+            "heard": [value[1] for _, kind, value in plain(self.session.side) if kind == HEARD] if marks else None,
+            "marks": (down.playout.outstanding_marks, down.playout.returned_marks) if marks else None,
+            "cleared": (down.playout.stale_below, down.playout.untold_ms),
         }
 
     def close(self) -> None:
@@ -145,6 +148,13 @@ def media(payload: bytes, n: int = 7, sid: str = SID, track: str = "inbound") ->
     return (
         b'{"event":"media","sequenceNumber":"%d","media":{"track":"%b","chunk":"%d","timestamp":"%d","payload":"%b"},'
         b'"streamSid":"%b"}' % (n + 2, track.encode(), n + 1, 20 * n + 57, payload, sid.encode())
+    )
+
+
+def mark(name: str, sid: str = SID) -> bytes:
+    return b'{"event":"mark","sequenceNumber":"4","streamSid":"%b","mark":{"name":"%b"}}' % (
+        sid.encode(),
+        name.encode(),
     )
 
 
@@ -164,6 +174,15 @@ READY = (
 PING = b'{"type":"ping","ping_event":{"event_id":3,"ping_ms":null}}'
 
 
+INTERRUPTIONS = (
+    b'{"type":"interruption","interruption_event":{"event_id":%d}}',
+    b'{"interruption_event":{"event_id":%d},"type":"interruption"}',
+    b'{"interruption_event":{"event_id":%d,"reason":"speech"},"type":"interruption"}',
+    b'{"interruption_event": {"event_id": %d}, "type": "interruption"}',
+)
+"""As it is documented, as it is captured, and two that only the typed parse takes."""
+
+
 def steps(rng: random.Random, count: int, *, cuts: bool) -> Iterator[tuple[str, Any]]:
     """What both sides say and do, in any order, most of it usual."""
     event = 5
@@ -179,18 +198,24 @@ def steps(rng: random.Random, count: int, *, cuts: bool) -> Iterator[tuple[str, 
             if not cuts:
                 continue
             event += rng.randrange(3)
-            yield "agent", (b'{"type":"interruption","interruption_event":{"event_id":%d}}' % event,)
+            yield "agent", (rng.choice(INTERRUPTIONS) % event,)
         elif what < 0.78:
             yield rng.choice(["phone_paused", "agent_paused"]), (rng.random() < 0.4,)
         elif what < 0.81:
             yield "agent", (PING,)
+        elif what < 0.85:
+            name = f"0.{rng.randrange(1, 8)}"
+            odd_names = ["0.01", "0.", ".1", "00.1", "1.1", "0.1.1", "0.1 ", "goodbye", "-0.1"]
+            usual = mark(rng.choice([name] * 4 + odd_names))
+            odd = [mark(name, "MZ" + "6" * 32), usual.replace(b'":"', b'": "')]
+            yield "phone", (rng.choice([usual] * 4 + odd),)
         elif what < 0.9:
             spoiled = bytearray(rng.choice([media(payload), audio(payload)]))
             at = rng.randrange(min(len(spoiled), 400))
             spoiled[at : at + rng.randrange(3)] = rng.choice([b"", b"0", b'"', b"\\", b"\xff", b" ", b"=", b"{"])
             yield rng.choice(["phone", "agent"]), (bytes(spoiled),)
         else:
-            odd = rng.choice(
+            odd_one = rng.choice(
                 [
                     media(payload, sid="MZ" + "6" * 32),
                     media(payload, track="outbound"),
@@ -199,13 +224,13 @@ def steps(rng: random.Random, count: int, *, cuts: bool) -> Iterator[tuple[str, 
                     media(payload, 10**13),
                 ]
             )
-            yield "phone", (odd,)
+            yield "phone", (odd_one,)
 
 
-def play(seed: int, *, shortcuts: bool, splice: bool = True) -> dict[str, Any]:
+def play(seed: int, *, shortcuts: bool, splice: bool = True, taped: bool = True) -> dict[str, Any]:
     """Odd seeds have interruptions: how much was unheard then, and so the next mark, is a matter of the real clock."""
     rng = random.Random(seed)
-    house = House(shortcuts=shortcuts, splice=splice)
+    house = House(shortcuts=shortcuts, splice=splice, taped=taped)
     try:
         if rng.random() < 0.5:
             house.hears("phone", media(base64.b64encode(bytes(160))))
@@ -230,9 +255,10 @@ def play(seed: int, *, shortcuts: bool, splice: bool = True) -> dict[str, Any]:
         house.close()
 
 
+@pytest.mark.parametrize("taped", [True, False])
 @pytest.mark.parametrize("seed", range(150))
-async def test_both_ways_do_the_same(seed: int) -> None:
-    assert play(seed, shortcuts=True) == play(seed, shortcuts=False)
+async def test_both_ways_do_the_same(seed: int, taped: bool) -> None:
+    assert play(seed, shortcuts=True, taped=taped) == play(seed, shortcuts=False, taped=taped)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -312,6 +338,47 @@ async def test_only_a_tape_wants_to_know_of_a_usual_ping(taped: bool, monkeypatc
         assert messages(bytes(house.wires["agent"].written))[-1][1] == b'{"type":"pong","event_id":0}'
         house.hears("agent", PING)  # nobody is there to answer
         assert messages(bytes(house.wires["agent"].written))[-1][1] == b'{"type":"pong","event_id":0}'
+    finally:
+        house.close()
+
+
+async def test_without_a_tape_all_that_is_usual_goes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House(shortcuts=True, taped=False)
+    try:
+        house.hears("phone", START)
+        house.hears("agent", READY)
+        long_way: list[bytes] = []
+        for leg in (AgentLeg, PhoneLeg):
+            monkeypatch.setattr(leg, "other", lambda _leg, data, _now: long_way.append(data))
+        monkeypatch.setattr(type(house.session.downlink), "message", lambda _down, data, _now: long_way.append(data))
+        house.hears("agent", audio(base64.b64encode(bytes(2000))))
+        house.hears("agent", audio(base64.b64encode(bytes(4000))))
+        house.hears("phone", mark("0.1"))
+        for interruption in INTERRUPTIONS[:2]:
+            house.hears("agent", audio(base64.b64encode(bytes(800)), b"9"))
+            house.hears("agent", interruption % 9)
+        assert long_way == []
+        assert [kind for kind, _ in house.facts].count("barge_in") == 2
+        assert house.session.downlink.playout.returned_marks == 1
+        assert [json.loads(text)["event"] for _, text in messages(bytes(house.wires["phone"].written))] == [
+            *("media", "mark", "media", "media", "mark", "media", "clear"),
+            *("media", "mark", "media", "mark", "clear"),
+        ]
+    finally:
+        house.close()
+
+
+async def test_an_event_id_beyond_all_numbers_harms_nothing() -> None:
+    house = House(shortcuts=True, taped=False)
+    try:
+        house.hears("phone", START)
+        house.hears("agent", READY)
+        house.hears("agent", audio(base64.b64encode(bytes(800)), b"9"))
+        house.hears("agent", INTERRUPTIONS[0] % 2**70)
+        house.hears("agent", audio(base64.b64encode(bytes(800)), b"10"))
+        assert b'"clear"' in messages(bytes(house.wires["phone"].written))[-1][1]
+        assert house.session.downlink.stale == 1
+        assert not house.transports["agent"].is_close_frame_sent
     finally:
         house.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shortwire.call.playout import Playout
+from shortwire.call.playout import PlainPlayout
 from shortwire.clock import NS_PER_S
 from shortwire.switchboard.marks import OVERDUE_S, MarkWatch
 
@@ -13,9 +13,9 @@ def at(seconds: float) -> int:
     return T0 + int(seconds * NS_PER_S)
 
 
-def first_reply(*, returned: bool = True) -> Playout:
+def first_reply(*, returned: bool = True) -> PlainPlayout:
     """A reply of 2 s whose mark came back, or not."""
-    playout = Playout()
+    playout = PlainPlayout()
     playout.wrote(T0, 2_000.0)
     name = playout.mark()
     if returned:
@@ -23,7 +23,7 @@ def first_reply(*, returned: bool = True) -> Playout:
     return playout
 
 
-def complaints(playout: Playout, until_s: int) -> list[int]:
+def complaints(playout: PlainPlayout, until_s: int) -> list[int]:
     watch = MarkWatch()
     return [second for second in range(until_s) if watch.complaint(playout, at(second))]
 
