@@ -26,7 +26,7 @@ _AT_MOST_EVERY = 2 * _ANALYSED_EVERY
 """The same, at most; unless too many came at the same moment."""
 _USUALLY = 5
 """Calls that are analysed in one turn, unless too many wait."""
-_PIECE_NS = 60_000
+_PIECE_NS = 25_000
 """After so long the sockets are looked at before the work goes on."""
 
 
