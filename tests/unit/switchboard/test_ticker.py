@@ -320,7 +320,7 @@ async def test_a_piece_of_work_that_took_long_is_the_last_before_the_sockets() -
 
     def tick(now_ns: int) -> int:
         told.append(now_ns)
-        clock.ns += 25_000
+        clock.ns += 10_000
         return NEVER_NS
 
     for call in calls:
