@@ -12,6 +12,7 @@ from libc.string cimport memchr, memcmp, memcpy
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
 from shortwire.native._ear cimport Recorder, is_base64
+from shortwire.native._match cimport after, digits, number_of
 from shortwire.native._playout cimport Playout
 
 cdef extern from *:
@@ -34,13 +35,6 @@ cdef extern from *:
         (void)fd;
     #endif
     }
-    /* One behind the other, as the texts of a message are told apart; the compiler knows each text's length. */
-    static inline __attribute__((always_inline)) const unsigned char *sw_after(
-        const unsigned char *at, const unsigned char *end, const char *text
-    ) {
-        Py_ssize_t size = (Py_ssize_t)__builtin_strlen(text);
-        return at && end - at >= size && __builtin_memcmp(at, text, size) == 0 ? at + size : NULL;
-    }
     static inline int sw_name(char *name, long long epoch, long long serial) {
         return sprintf(name, "%lld.%lld", epoch, serial);
     }
@@ -48,7 +42,6 @@ cdef extern from *:
     """
     int64_t sw_now_ns() noexcept nogil
     void sw_quick_ack(int fd) noexcept nogil
-    const uint8_t* after "sw_after"(const uint8_t* at, const uint8_t* end, const char* text) noexcept nogil
     int sw_name(char* name, int64_t epoch, int64_t serial) noexcept nogil
     int sw_bits(uint64_t n) noexcept nogil
 
@@ -166,27 +159,6 @@ cdef int _write(WSTransport target, Py_ssize_t size) except -2:
     return 0
 
 
-cdef inline const uint8_t* _digits(const uint8_t* at, const uint8_t* end, int most) noexcept:
-    cdef int n = 0
-    if at == NULL:
-        return NULL
-    while at < end and n < most and 48 <= at[0] <= 57:
-        at += 1
-        n += 1
-    return at if n else NULL
-
-
-cdef int64_t _number(const uint8_t* at, const uint8_t* end) noexcept:
-    """Of at most 18 digits; -1: JSON has no such number, as it begins with a zero."""
-    cdef int64_t value = 0
-    if at[0] == 48 and end - at > 1:
-        return -1
-    while at < end:
-        value = value * 10 + (at[0] - 48)
-        at += 1
-    return value
-
-
 DEF MEDIA = b'{"event":"media","sequenceNumber":"'
 DEF CHUNK = b'","media":{"track":"inbound","chunk":"'
 DEF STAMP = b'","timestamp":"'
@@ -218,9 +190,9 @@ cdef class UplinkShortcut(Shortcut):
         cdef Py_ssize_t ending, length
         if self.target is None or self.ending is None or _out_taken:
             return NOT_MINE
-        at = _digits(after(text, end, MEDIA), end, 12)
-        at = _digits(after(at, end, CHUNK), end, 12)
-        at = after(_digits(after(at, end, STAMP), end, 12), end, PAYLOAD)
+        at = digits(after(text, end, MEDIA), end, 12)
+        at = digits(after(at, end, CHUNK), end, 12)
+        at = after(digits(after(at, end, STAMP), end, 12), end, PAYLOAD)
         if at == NULL:
             return self.mark(text, end, read_ns)
         ending = PyBytes_GET_SIZE(self.ending)
@@ -245,17 +217,17 @@ cdef class UplinkShortcut(Shortcut):
         cdef Playout playout = self.playout
         if playout is None:
             return NOT_MINE
-        at = _digits(after(text, end, MARK), end, 12)
+        at = digits(after(text, end, MARK), end, 12)
         size = PyBytes_GET_SIZE(self.before_name)
         if at == NULL or end - at < size or memcmp(at, PyBytes_AS_STRING(self.before_name), size) != 0:
             return NOT_MINE
         at += size
-        dot = _digits(at, end, 15)
-        if dot == NULL or dot == end or dot[0] != b"." or _digits(dot + 1, end, 15) == NULL:
+        dot = digits(at, end, 15)
+        if dot == NULL or dot == end or dot[0] != b"." or digits(dot + 1, end, 15) == NULL:
             return NOT_MINE
-        epoch = _number(at, dot)
-        at = _digits(dot + 1, end, 15)
-        serial = _number(dot + 1, at)
+        epoch = number_of(at, dot)
+        at = digits(dot + 1, end, 15)
+        serial = number_of(dot + 1, at)
         if epoch < 0 or serial < 0 or after(at, end, MARK_END) != end:
             return NOT_MINE
         if playout.confirm(epoch, serial, read_ns, &started_ns):
@@ -334,10 +306,10 @@ cdef class DownlinkShortcut(Shortcut):
         if length == 0 or length > LARGEST or not is_base64(at, length):
             return NOT_MINE
         digit = after(quote, end, EVENT)
-        quote = _digits(digit, end, 15)
+        quote = digits(digit, end, 15)
         if quote == NULL:
             return NOT_MINE
-        event_id = _number(digit, quote)
+        event_id = number_of(digit, quote)
         if after(quote, end, FINAL) != NULL:
             quote += len(FINAL)
             digit = after(quote, end, TRUE)
@@ -421,12 +393,12 @@ cdef class DownlinkShortcut(Shortcut):
 
     cdef int clear(self, const uint8_t* number, const uint8_t* end, bint typed, int64_t read_ns) except -2:
         """The party has interrupted: `call.downlink.Downlink.interrupt`."""
-        cdef const uint8_t* at = _digits(number, end, 15)
+        cdef const uint8_t* at = digits(number, end, 15)
         cdef int64_t event_id
         cdef Py_ssize_t size
         if self.clear_message is None or at == NULL:
             return NOT_MINE
-        event_id = _number(number, at)
+        event_id = number_of(number, at)
         if event_id < 0 or (after(at, end, TYPED_CUT_OFF_END) if typed else after(at, end, CUT_OFF_END)) != end:
             return NOT_MINE
         size = PyBytes_GET_SIZE(self.clear_message)
@@ -438,17 +410,17 @@ cdef class DownlinkShortcut(Shortcut):
 
     cdef int pong(self, const uint8_t* number, const uint8_t* end, bint typed) except -2:
         """Answer a ping. The Python for it takes as long as one and a half messages of audio."""
-        cdef const uint8_t* at = _digits(number, end, 15)
+        cdef const uint8_t* at = digits(number, end, 15)
         cdef const uint8_t* value
         cdef Py_ssize_t length
         cdef char* out = <char*>_out + ROOM
-        if self.agent is None or at == NULL or _number(number, at) < 0:
+        if self.agent is None or at == NULL or number_of(number, at) < 0:
             return NOT_MINE
         length = at - number
         value = after(at, end, PING_MS)
         at = after(value, end, NULL_TEXT)
         if at == NULL:
-            at = _digits(value, end, 9)
+            at = digits(value, end, 9)
         if (after(at, end, TYPED_PING_END) if typed else after(at, end, PING_END)) != end:
             return NOT_MINE
         memcpy(out, PONG, len(PONG))
