@@ -7,6 +7,7 @@ import sys
 # Python refuses to import what is None here, and `shortwire.native` takes that for "not built".
 sys.modules["shortwire.native._ear"] = None  # type: ignore[assignment]
 sys.modules["shortwire.native._media"] = None  # type: ignore[assignment]
+sys.modules["shortwire.native._playout"] = None  # type: ignore[assignment]
 
 
 def pytest_report_header() -> str:

@@ -23,7 +23,7 @@ def names() -> list[str]:
     found = [m.name for m in pkgutil.walk_packages(shortwire.__path__, "shortwire.", onerror=lambda _name: None)]
     loud = [name for name in ["shortwire", *found] if not any((name + ".").startswith(s + ".") for s in SILENT)]
     # The first are run, never imported; the others are compiled, and have no source to read here.
-    return [name for name in loud if not name.endswith((".__main__", ".native._media", ".native._ear"))]
+    return [name for name in loud if not name.endswith(".__main__") and ".native._" not in name]
 
 
 def source_of(name: str) -> ast.Module:
