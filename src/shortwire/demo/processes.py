@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import itertools
 import os
 import secrets
 import signal
@@ -19,6 +20,10 @@ from pathlib import Path
 __all__ = ["Child", "ChildDied", "cpu_ns", "free_port"]
 
 _TAIL_LINES = 40
+_FIRST_PORT = 20_000
+_BLOCK = 250
+_BLOCKS = 12_000 // _BLOCK
+_ports_looked_at = itertools.count(secrets.randbelow(_BLOCK))
 
 
 class ChildDied(RuntimeError):
@@ -28,10 +33,11 @@ class ChildDied(RuntimeError):
 def free_port() -> int:
     """A port nobody listens on at this moment, below those that systems give to outgoing connections.
 
-    A port from the system's own range could be gone again before it is used: every connection takes one.
+    A port from the system's own range could be gone again before it is used: every connection takes one. Each process
+    goes through a block of its own: two that look at the same moment do not find the same port, nor does one twice.
     """
     while True:
-        port = 20_000 + secrets.randbelow(12_000)
+        port = _FIRST_PORT + os.getpid() % _BLOCKS * _BLOCK + next(_ports_looked_at) % _BLOCK
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))

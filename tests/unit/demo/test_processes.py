@@ -90,6 +90,15 @@ def test_a_free_port_can_be_listened_on() -> None:
         server.bind(("127.0.0.1", free_port()))
 
 
+def test_a_port_is_not_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not within a process, while it may still be waited for, nor in two that began one after another."""
+    ours = [free_port() for _ in range(100)]
+    monkeypatch.setattr(os, "getpid", lambda before=os.getpid(): before + 1)
+    theirs = [free_port() for _ in range(100)]
+    assert len(set(ours + theirs)) == 200
+    assert all(20_000 <= port < 32_000 for port in ours + theirs)
+
+
 @pytest.mark.parametrize("status", [0, 7])
 async def test_the_exit_status_is_told(status: int) -> None:
     process = await child(f"raise SystemExit({status})", Lines())
