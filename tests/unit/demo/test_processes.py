@@ -93,7 +93,8 @@ def test_a_free_port_can_be_listened_on() -> None:
 def test_a_port_is_not_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not within a process, while it may still be waited for, nor in two that began one after another."""
     ours = [free_port() for _ in range(100)]
-    monkeypatch.setattr(os, "getpid", lambda before=os.getpid(): before + 1)
+    next_pid = os.getpid() + 1
+    monkeypatch.setattr(os, "getpid", lambda: next_pid)
     theirs = [free_port() for _ in range(100)]
     assert len(set(ours + theirs)) == 200
     assert all(20_000 <= port < 32_000 for port in ours + theirs)
