@@ -243,15 +243,22 @@ CLIENTS: dict[str, Callable[[str], Awaitable[None]]] = {
 }
 
 
-@pytest.mark.parametrize("who", CLIENTS)
-async def test_clients(who: str) -> None:
-    excluded = NOT_RUN if who == "media stream client" else [*NOT_RUN, *BINARY]
-    async with kosoku.run_fuzzingserver(exclude_cases=excluded, port=0) as server:
+def out_of_time(who: str, results: list[Any]) -> list[str]:
+    """Cases that Autobahn gave up itself, or had closed later than by its clock."""
+    given_up = [
+        r.case_id for r in results if "wrong endpoint" in str(r.result_close) and r.case_id not in EXCEPTIONS[who]
+    ]
+    return [*given_up, *late(who, results)]
+
+
+async def fuzz_client(who: str, at_once: int, **which: Any) -> list[Any]:
+    """The results of one of our clients, passed or not."""
+    async with kosoku.run_fuzzingserver(port=0, **which) as server:
         base = f"ws://127.0.0.1:{server.port}"
         async with aiohttp.ClientSession() as session, session.ws_connect(f"{base}/getCaseCount") as ws:
             count = int(await ws.receive_str())
-        for first in range(1, count + 1, AT_ONCE):
-            numbers = range(first, min(first + AT_ONCE, count + 1))
+        for first in range(1, count + 1, at_once):
+            numbers = range(first, min(first + at_once, count + 1))
             await asyncio.gather(*(CLIENTS[who](f"{base}/runCase?case={n}&agent=x") for n in numbers))
         async with (
             aiohttp.ClientSession() as session,
@@ -259,9 +266,19 @@ async def test_clients(who: str) -> None:
         ):
             await ws.receive()
         try:
-            results = await asyncio.wait_for(server.get_result(), 30)
+            return list(await asyncio.wait_for(server.get_result(), 30))
         except kosoku.FailureError as failure:
-            results = failure.results
+            return list(failure.results)
+
+
+@pytest.mark.parametrize("who", CLIENTS)
+async def test_clients(who: str) -> None:
+    excluded = NOT_RUN if who == "media stream client" else [*NOT_RUN, *BINARY]
+    results = await fuzz_client(who, AT_ONCE, exclude_cases=excluded)
+    # As with the servers: who runs out of time alone, too, fails.
+    if again := out_of_time(who, results):
+        alone = {r.case_id: r for r in await fuzz_client(who, 1, cases=again)}
+        results = [alone.get(r.case_id, r) for r in results]
     judge(who, results)
 
 
