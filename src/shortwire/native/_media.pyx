@@ -212,6 +212,7 @@ cdef class UplinkShortcut(Shortcut):
         """A mark of ours has come back: `call.downlink.Downlink.mark_returned`."""
         cdef const uint8_t* at
         cdef const uint8_t* dot
+        cdef const uint8_t* behind
         cdef Py_ssize_t size
         cdef int64_t epoch, serial, started_ns = NOT_TOLD
         cdef Playout playout = self.playout
@@ -223,12 +224,11 @@ cdef class UplinkShortcut(Shortcut):
             return NOT_MINE
         at += size
         dot = digits(at, end, 15)
-        if dot == NULL or dot == end or dot[0] != b"." or digits(dot + 1, end, 15) == NULL:
+        behind = digits(after(dot, end, b"."), end, 15)
+        if behind == NULL:
             return NOT_MINE
-        epoch = number_of(at, dot)
-        at = digits(dot + 1, end, 15)
-        serial = number_of(dot + 1, at)
-        if epoch < 0 or serial < 0 or after(at, end, MARK_END) != end:
+        epoch, serial = number_of(at, dot), number_of(dot + 1, behind)
+        if epoch < 0 or serial < 0 or after(behind, end, MARK_END) != end:
             return NOT_MINE
         if playout.confirm(epoch, serial, read_ns, &started_ns):
             started = None if started_ns == NOT_TOLD else started_ns
@@ -294,7 +294,10 @@ cdef class DownlinkShortcut(Shortcut):
         cdef Py_ssize_t length, chars
         cdef int64_t event_id
         cdef double ms
-        if self.target is None or self.mark is None or _out_taken:
+        # A socket that is full says so while it is written to, and is not aimed at any more: what belongs behind that
+        # goes there all the same.
+        cdef WSTransport target = self.target
+        if target is None or self.mark is None or _out_taken:
             return NOT_MINE
         at = after(text, end, AUDIO)
         if at == NULL:
@@ -322,8 +325,8 @@ cdef class DownlinkShortcut(Shortcut):
         chars = chars * 3 >> 2
         ms = chars / 8.0
         if not self.playout.written.extends(read_ns, ms):
-            return self.first(at, length, ms, event_id, read_ns)
-        _write_around(self.target, self.head, at, length, self.tail)
+            return self.first(target, at, length, ms, event_id, read_ns)
+        _write_around(target, self.head, at, length, self.tail)
         self.delays.count(sw_now_ns() - read_ns)
         self.relayed += 1
         self.last_ns = read_ns
@@ -332,15 +335,13 @@ cdef class DownlinkShortcut(Shortcut):
             if self.mark_head is None:
                 self.mark(read_ns)
             else:
-                self.write_mark(self.target)
+                self.write_mark(target)
         return RELAYED
 
     cdef int first(
-        self, const uint8_t* payload, Py_ssize_t size, double ms, int64_t event_id, int64_t read_ns
+        self, WSTransport target, const uint8_t* payload, Py_ssize_t size, double ms, int64_t event_id, int64_t read_ns
     ) except -2:
         """A run begins: `call.downlink.Downlink._write`."""
-        # A socket that is full says so at once, and is not aimed at any more: these messages belong together.
-        cdef WSTransport target = self.target
         if self.mark_head is None:
             return NOT_MINE
         self.relayed += 1

@@ -8,7 +8,7 @@ import json
 import logging
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -34,6 +34,7 @@ class Wire(asyncio.Transport):
         self.socket = socket.socket()
         super().__init__({"socket": self.socket, "peername": ("", 0), "sockname": ("", 0)})
         self.written = bytearray()
+        self.on_write: Callable[[], None] = lambda: None
 
     def get_write_buffer_size(self) -> int:
         return 1  # not zero: picows then hands every frame to `write` and makes no system call
@@ -42,6 +43,7 @@ class Wire(asyncio.Transport):
 
     def write(self, data: Any) -> None:
         self.written += bytes(data)
+        self.on_write()
 
     def is_closing(self) -> bool:
         return False
@@ -366,6 +368,29 @@ async def test_without_a_tape_all_that_is_usual_goes_the_short_way(monkeypatch: 
         ]
     finally:
         house.close()
+
+
+def told_when_full(*, shortcuts: bool) -> list[tuple[int, bytes]]:
+    """A phone's socket that says that it is full while audio is written behind which a mark belongs; twice."""
+    house = House(shortcuts=shortcuts, taped=False)
+    wire, phone = house.wires["phone"], house.legs["phone"]
+    try:
+        house.hears("phone", START)
+        house.hears("agent", READY)
+        house.hears("agent", audio(base64.b64encode(bytes(800))))
+        for message in (audio(base64.b64encode(bytes(8000))), audio(base64.b64encode(bytes(4000)), b"9")):
+            wire.on_write = lambda: phone.paused(True)
+            house.hears("agent", message)
+            wire.on_write = lambda: None
+            phone.paused(False)
+            house.hears("agent", INTERRUPTIONS[0] % 8)  # what comes next begins a run
+        return messages(bytes(wire.written))
+    finally:
+        house.close()
+
+
+async def test_a_socket_that_is_full_in_the_middle_gets_what_belongs_together() -> None:
+    assert told_when_full(shortcuts=True) == told_when_full(shortcuts=False)
 
 
 async def test_an_event_id_beyond_all_numbers_harms_nothing() -> None:
