@@ -8,6 +8,8 @@ import sys
 sys.modules["shortwire.native._ear"] = None  # type: ignore[assignment]
 sys.modules["shortwire.native._media"] = None  # type: ignore[assignment]
 sys.modules["shortwire.native._playout"] = None  # type: ignore[assignment]
+sys.modules["shortwire.native._socket"] = None  # type: ignore[assignment]
+sys.modules["shortwire.native._strikes"] = None  # type: ignore[assignment]
 
 
 def pytest_report_header() -> str:

@@ -1,5 +1,5 @@
-"""The compiled part, where it was built: the media path's usual case (`media`), its books
-(`playout`), and hearing what went over it (`ear`).
+"""The compiled part, where it was built: the media path's usual case (`media`), how it reads (`socket`), its books
+(`playout`), hearing what went over it (`ear`), and the clock beside it (`strikes`).
 
 Everything here has a twin in Python that does the same (docs/why/native.md); `AVAILABLE` says which of the two runs.
 Built at installation by `hatch_build.py` where there is a C compiler; without one nothing is missing but speed.
@@ -17,28 +17,36 @@ if TYPE_CHECKING:
     from . import _ear as ear
     from . import _media as media
     from . import _playout as playout
+    from . import _socket as socket
+    from . import _strikes as strikes
 
-__all__ = ["AVAILABLE", "WHY_NOT", "Listener", "ear", "media", "playout", "sender"]
+__all__ = ["AVAILABLE", "WHY_NOT", "Listener", "ear", "media", "playout", "sender", "socket", "strikes"]
 
 try:
     from . import _ear as ear
     from . import _media as media
     from . import _playout as playout
+    from . import _socket as socket
+    from . import _strikes as strikes
 except (ImportError, ValueError) as error:  # not built; or for another picows, whose layout is checked at import
     AVAILABLE, WHY_NOT = False, str(error)
-    ear = media = playout = None  # type: ignore[assignment]  # nobody looks at them without AVAILABLE
+    ear = media = playout = socket = strikes = None  # type: ignore[assignment]  # nobody looks at them without AVAILABLE
 else:
     AVAILABLE, WHY_NOT = True, ""
 
 
 class _PurePython(WSListener):
-    """What `media.Listener` is, without a shortcut: whoever derives from it gives `frame` both names."""
+    """What `socket.Listener` is, without a shortcut: whoever derives from it gives `frame` both names."""
 
     def __init__(self) -> None:
         super().__init__()
         self.shortcut: Any = None
         self.joining = False
         self.quick_fd = -1
+        self.tapped = False
+
+    def untap(self) -> None:
+        """See `_socket.pyx`: there is nothing beside the transport."""
 
     def frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Any frame that did not go the short way."""
@@ -54,9 +62,9 @@ class _PurePython(WSListener):
 
 
 if TYPE_CHECKING:
-    Listener = media.Listener
+    Listener = socket.Listener
 else:
-    Listener = media.Listener if AVAILABLE else _PurePython
+    Listener = socket.Listener if AVAILABLE else _PurePython
 
 _TEXT = cast(WSMsgType, WSMsgType.TEXT.value)
 """The plain number is cheaper to hand over."""

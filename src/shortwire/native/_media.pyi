@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import Callable
 
-from picows import WSFrame, WSListener, WSTransport
+from picows import WSTransport
 
 from ._ear import Recorder
 from ._playout import Playout
@@ -33,11 +33,3 @@ class DownlinkShortcut(Shortcut):
     def begin(self, head: bytes, tail: bytes, mark: Callable[[int], None]) -> None: ...
     def manage(self, clear: bytes, mark_head: bytes, mark_tail: bytes, most_marks: int) -> None: ...
     def answer(self, send: object) -> None: ...
-
-class Listener(WSListener):
-    shortcut: Shortcut | None
-    joining: bool
-    quick_fd: int
-    def frame(self, transport: WSTransport, frame: WSFrame) -> None: ...
-    def written(self, read_ns: int, written_ns: int) -> None: ...
-    def broken(self, what: str) -> None: ...

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, freethreading_compatible=False
-"""The media path's usual case without an interpreter: from the frame picows has read to the frame picows writes.
+"""The media path's usual case without an interpreter: from the text of a message to the frame picows writes.
 
 What is not usual (a message of another shape, a socket that is not picows') is answered with "not mine", and nothing
 has been done then: the Python beside it takes over (`call/uplink.py`, `call/downlink.py`), which does all of it where
@@ -9,8 +9,9 @@ this module is not built. Both are held to the same tests.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
-from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
+from picows.picows cimport WSMsgType, WSTransport
 
+from shortwire.native._clock cimport now_ns
 from shortwire.native._ear cimport Recorder, is_base64
 from shortwire.native._match cimport after, digits, number_of
 from shortwire.native._playout cimport Playout
@@ -18,48 +19,21 @@ from shortwire.native._playout cimport Playout
 cdef extern from *:
     """
     #include <stdio.h>
-    #include <time.h>
-    #include <sys/socket.h>
-    #include <netinet/in.h>
-    #include <netinet/tcp.h>
-    static inline long long sw_now_ns(void) {
-        struct timespec t;
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (long long)t.tv_sec * 1000000000LL + t.tv_nsec;
-    }
-    static inline void sw_quick_ack(int fd) {
-    #ifdef TCP_QUICKACK
-        int one = 1;
-        setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
-    #else
-        (void)fd;
-    #endif
-    }
     static inline int sw_name(char *name, long long epoch, long long serial) {
         return sprintf(name, "%lld.%lld", epoch, serial);
     }
     static inline int sw_bits(unsigned long long n) { return n ? 64 - __builtin_clzll(n) : 0; }
     """
-    int64_t sw_now_ns() noexcept nogil
-    void sw_quick_ack(int fd) noexcept nogil
     int sw_name(char* name, int64_t epoch, int64_t serial) noexcept nogil
     int sw_bits(uint64_t n) noexcept nogil
 
 
 DEF ROOM = 16                 # before a message, for picows to write the frame's head into (at most 14)
 DEF LARGEST = 32768           # bytes of payload that go this way: three seconds of audio
-# As in `net/lean.py`.
-DEF QUICK_EVERY = 8
-DEF QUICK_FOR = 256
-cdef int64_t BUNCHED_NS = 2_000_000
 
 cdef int64_t NOT_TOLD = -(<int64_t>1 << 62)
 
 cdef enum:
-    NOT_MINE = -1
-    RELAYED = 1
-    DONE = 2                  # and nobody has to be told
-    WRITTEN = 3               # the phone has it, and the listener is told when: a run has begun, or was cut off
     # Kinds of the side log (`shortwire.call.side`).
     SIDE_DOWNLINK = 2
     SIDE_HEARD = 4
@@ -83,9 +57,6 @@ cdef class Send:
 cdef class Delays:
     """Durations counted where `shortwire.call.summary.Histogram` keeps its buckets."""
 
-    cdef uint64_t[::1] buckets
-    cdef public int64_t max_ns
-
     def __init__(self, buckets not None):
         self.buckets = buckets
 
@@ -108,16 +79,6 @@ cdef bint _out_taken = False
 
 cdef class Shortcut:
     """One direction of one call."""
-
-    cdef WSTransport target
-    cdef Recorder recorder
-    cdef Delays delays
-    cdef bytes head
-    cdef bytes tail
-    cdef public int64_t relayed
-    """Messages that went this way."""
-    cdef public int64_t last_ns
-    """When the last of them was read."""
 
     def __init__(self, Recorder recorder not None, Delays delays not None):
         self.recorder = recorder
@@ -202,7 +163,7 @@ cdef class UplinkShortcut(Shortcut):
         if not is_base64(at, length):
             return NOT_MINE
         _write_around(self.target, self.head, at, length, self.tail)
-        self.delays.count(sw_now_ns() - read_ns)
+        self.delays.count(now_ns() - read_ns)
         self.relayed += 1
         self.last_ns = read_ns
         self.recorder.caller(read_ns, at, length)
@@ -327,7 +288,7 @@ cdef class DownlinkShortcut(Shortcut):
         if not self.playout.written.extends(read_ns, ms):
             return self.first(target, at, length, ms, event_id, read_ns)
         _write_around(target, self.head, at, length, self.tail)
-        self.delays.count(sw_now_ns() - read_ns)
+        self.delays.count(now_ns() - read_ns)
         self.relayed += 1
         self.last_ns = read_ns
         self.recorder.agent(read_ns, at, length, event_id, ms)
@@ -429,62 +390,3 @@ cdef class DownlinkShortcut(Shortcut):
         out[len(PONG) + length] = b"}"
         _write(self.agent, len(PONG) + length + 1)
         return DONE
-
-
-cdef class Listener(WSListener):
-    """A picows listener that tries its shortcut, and hands everything else to `frame`."""
-
-    cdef public Shortcut shortcut
-    cdef public bint joining
-    """A message in several frames is under way: nothing else may come between."""
-    cdef public int quick_fd
-    """Descriptor to ask quick acknowledgements for; -1: none."""
-    cdef int quick_left
-
-    def __cinit__(self, *_args, **_more):
-        self.quick_fd = -1
-
-    cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
-        cdef int64_t read_ns, last_ns
-        cdef int taken
-        if (
-            self.shortcut is not None
-            and frame.msg_type == WSMsgType.TEXT
-            and frame.fin
-            and not self.joining
-            and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
-        ):
-            read_ns = sw_now_ns()
-            last_ns = self.shortcut.last_ns
-            try:
-                taken = self.shortcut.take(<const uint8_t*>frame.payload_ptr, frame.payload_size, read_ns)
-                if taken == RELAYED and (self.quick_left or read_ns - last_ns < BUNCHED_NS):
-                    self.hurry()
-                elif taken == WRITTEN:
-                    self.written(read_ns, sw_now_ns())
-                if taken != NOT_MINE:
-                    return
-            except Exception:
-                self.broken("audio")
-                return
-        self.frame(transport, frame)
-
-    cdef void hurry(self) noexcept:
-        """See `net.lean.LeanSocket._hurry`."""
-        if self.quick_left == 0:
-            self.quick_left = QUICK_FOR
-        if self.quick_left % QUICK_EVERY == 0 and self.quick_fd >= 0:
-            sw_quick_ack(self.quick_fd)
-        self.quick_left -= 1
-
-    def frame(self, transport, frame):
-        """Any frame that did not go the short way."""
-        raise NotImplementedError
-
-    def written(self, read_ns, written_ns):
-        """The phone was written to for a message read at `read_ns`, and this is not counted yet."""
-        raise NotImplementedError
-
-    def broken(self, what):
-        """The shortcut raised."""
-        raise NotImplementedError

@@ -129,6 +129,7 @@ class LeanSocket(Listener):
         on_ws_frame = frame  # one call less
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self.untap()
         if self._socket is not None:
             self.quick_fd = -1
             self._socket.detach()  # the descriptor is the transport's

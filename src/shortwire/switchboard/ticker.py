@@ -13,14 +13,13 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Protocol
 
-from ..clock import NEVER_NS, NS_PER_MS, NS_PER_S, Clock
-from .lag import STRIKE_NS, Lag
+from ..clock import NEVER_NS, NS_PER_S, Clock
+from .lag import Lag
+from .strikes import TURN_NS, Strikes, new_strikes
 
 __all__ = ["Ticked", "Ticker"]
 
-_TURN_NS = 50 * NS_PER_MS
-_STRIKES = _TURN_NS // STRIKE_NS
-_ANALYSED_EVERY = NS_PER_S // _TURN_NS
+_ANALYSED_EVERY = NS_PER_S // TURN_NS
 """Turns between two analyses of one call, at least."""
 _AT_MOST_EVERY = 2 * _ANALYSED_EVERY
 """The same, at most; unless too many came at the same moment."""
@@ -67,9 +66,7 @@ class Ticker:
         self._unswept = False
         self._waiting: deque[Ticked] = deque()
         """Who is still to be analysed."""
-        self._strikes = 0
-        self._due_ns = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._strikes: Strikes | None = None
         self._working = False
         self._stopped = True
 
@@ -80,9 +77,9 @@ class Ticker:
 
     def stop(self) -> None:
         self._stopped = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._strikes is not None:
+            self._strikes.stop()
+            self._strikes = None
 
     def add(self, call: Ticked) -> None:
         """A call begins."""
@@ -139,7 +136,7 @@ class Ticker:
         except Exception:
             call.failed("a tick failed; see the log")
         if until_ns < NEVER_NS:
-            turn = self._turn - 1 + max(1, -((now_ns - until_ns) // _TURN_NS))
+            turn = self._turn - 1 + max(1, -((now_ns - until_ns) // TURN_NS))
             if turn < self._next.get(call, 0):  # it may have been woken, or be over
                 self._at(call, turn)
 
@@ -167,29 +164,27 @@ class Ticker:
 
     def _wind(self) -> None:
         """Start the clock, unless it runs; it stands still while there are no calls."""
-        if self._timer is None and not self._stopped and self._next:
-            self._due_ns = self._clock.now_ns() + STRIKE_NS
-            self.lag.begin()
-            self._timer = asyncio.get_running_loop().call_later(STRIKE_NS / NS_PER_S, self._strike)
-
-    def _strike(self) -> None:
-        self._timer = None
         if self._stopped or not self._next:
             return
-        now_ns = self._clock.now_ns()
-        late_ns = now_ns - self._due_ns
-        self.lag.struck(late_ns)
-        # A strike that was missed is made up for, unless there are too many (the machine slept).
-        self._due_ns = now_ns + STRIKE_NS if late_ns > NS_PER_S else self._due_ns + STRIKE_NS
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(max(0, self._due_ns - now_ns) / NS_PER_S, self._strike)
-        self._strikes += 1
-        if self._strikes % _STRIKES == 0:
+        if self._strikes is None:
+            self._strikes = new_strikes(self._clock, self.struck)
+        else:
+            self._strikes.begin()
+
+    def struck(self, turns: int, late_ns: int, own_ns: int) -> None:
+        """See `strikes.Told`."""
+        if self._stopped or not self._next:
+            if self._strikes is not None:
+                self._strikes.stop()
+            return
+        self.lag.struck(late_ns, own_ns)
+        for _ in range(turns):
             self.turn()
-            if not self._working:
-                self._working = True
-                # What a timer calls for is done before the sockets are looked at; what that calls for, after.
-                loop.call_soon(loop.call_soon, self._work)
+        if not self._working:
+            self._working = True
+            # What a strike calls for is done before the sockets are looked at; what that calls for, after.
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._work)
 
     def _work(self) -> None:
         """As much as one piece may take, and then whatever the sockets have."""

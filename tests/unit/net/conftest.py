@@ -10,8 +10,13 @@ import uvloop
 
 ON_BOTH = {"test_reach"}
 """Modules whose tests run on both; the rest has the standard loop."""
+ON_UVLOOP = {"test_tap"}
+"""Those of what only uvloop makes possible."""
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     standard = {"standard": asyncio.new_event_loop}
-    return {**standard, "uvloop": uvloop.new_event_loop} if item.path.stem in ON_BOTH else standard
+    fast = {"uvloop": uvloop.new_event_loop}
+    if item.path.stem in ON_UVLOOP:
+        return fast
+    return {**standard, **fast} if item.path.stem in ON_BOTH else standard

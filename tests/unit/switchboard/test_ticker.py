@@ -11,7 +11,6 @@ import pytest
 
 from shortwire.clock import NEVER_NS
 from shortwire.switchboard.collector import Collector
-from shortwire.switchboard.lag import Lag
 from shortwire.switchboard.ticker import Ticker
 
 MS = 1_000_000
@@ -293,23 +292,53 @@ async def test_cycles_of_the_last_moments_are_collected_during_a_call() -> None:
         collector.stop()
 
 
-async def test_it_strikes_every_10_ms_and_does_a_turns_work_beside_the_sockets() -> None:
+async def test_a_turns_work_is_done_beside_the_sockets() -> None:
     clock, loop, order = Clock(), asyncio.get_running_loop(), []
     ticker = Ticker(clock, lambda: order.append("swept"))
     ticker.begin()
     ticker.add(Call())
     try:
-        for strike in range(1, 5):
-            clock.ns = strike * 10 * MS
-            ticker._strike()
-        await asyncio.sleep(0)
-        assert not order  # four strikes are no turn
-        clock.ns = 50 * MS
-        ticker._strike()
+        ticker.struck(1, 2 * MS, MS)
+        assert (ticker.lag.ms, ticker.lag.own_ms) == (2.0, 1.0)
         loop.call_soon(order.append, "a socket")  # what the loop finds when it looks
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert order == ["a socket", "swept"]
+    finally:
+        ticker.stop()
+
+
+async def test_turns_that_were_missed_are_made_up_for() -> None:
+    ticker, call = Ticker(Clock()), Call()
+    call.again_ns = NEVER_NS
+    ticker.begin()
+    ticker.add(call)
+    try:
+        ticker.struck(20, 950 * MS, 0)
+        while ticker.work(0):
+            pass
+        assert len(call.ticks) == 1  # told the time once, however many turns that was
+        ticker.struck(1, 0, 0)
+        while ticker.work(0):
+            pass
+        assert len(call.analyses) == 1  # a second is over
+    finally:
+        ticker.stop()
+
+
+async def test_it_stands_still_without_calls() -> None:
+    ticker, call = Ticker(Clock()), Call()
+    ticker.begin()
+    ticker.add(call)
+    ticker.remove(call)
+    try:
+        ticker.struck(1, 30 * MS, 0)
+        assert ticker.lag.ms == 0  # nobody was there to wait
+        await asyncio.sleep(0.08)
+        assert ticker.lag.ms == 0
+        ticker.add(call)
+        while not call.ticks:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
     finally:
         ticker.stop()
 
@@ -332,25 +361,5 @@ async def test_a_piece_of_work_that_took_long_is_the_last_before_the_sockets() -
         for done in (3, 6, 9):
             ticker._work()
             assert len(told) == done
-    finally:
-        ticker.stop()
-
-
-async def test_a_late_strike_tells_how_much_of_it_this_process_computed() -> None:
-    clock, computed = Clock(), [7 * MS]
-    lag = Lag(lambda: computed[0])
-    ticker = Ticker(clock, lag=lag)
-    ticker.begin()
-    ticker.add(Call())  # the first strike is due in 10 ms
-    try:
-        clock.ns, computed[0] = 40 * MS, 19 * MS
-        ticker._strike()
-        assert (lag.ms, lag.own_ms) == (30.0, 12.0)
-        # The strike that was missed meanwhile is due at once: as late, and nothing was computed since.
-        ticker._strike()
-        assert (lag.ms, lag.own_ms) == (30.0, 12.0)
-        clock.ns, computed[0] = 75 * MS, 119 * MS
-        ticker._strike()
-        assert (lag.ms, lag.own_ms) == (45.0, 45.0)
     finally:
         ticker.stop()
