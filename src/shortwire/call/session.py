@@ -386,6 +386,11 @@ class CallSession:
         elif self.cause is not None:
             self._goodbye_if_heard(now_ns)
 
+    @property
+    def waits(self) -> bool:
+        """Somebody is waited for whose time is counted in seconds: it wants to be told the time each second."""
+        return bool(self._paused_ns) or not self._agent_ready_ns
+
     def _overdue(self, now_ns: int) -> tuple[HangupCause, str] | None:
         """Whether somebody was waited for long enough."""
         limits = self._limits

@@ -164,6 +164,7 @@ class PhoneLeg(_Leg):
         now_ns = self._clock.now_ns()
         self._note(now_ns, "phone_paused", paused=paused)
         self._session.phone_paused(paused, now_ns)
+        self._pump.pump_soon()
 
     def closed(self, code: int, reason: str) -> None:
         self.socket = None
@@ -228,6 +229,7 @@ class AgentLeg(_Leg):
         now_ns = self._clock.now_ns()
         self._note(now_ns, "agent_paused", paused=paused)
         self._session.agent_paused(paused, now_ns)
+        self._pump.pump_soon()
 
     def closed(self, code: int, reason: str) -> None:
         self.socket = None

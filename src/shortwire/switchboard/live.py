@@ -66,6 +66,8 @@ class LiveCall:
         self._zero_s = self._clock.wall_s() - self._clock.now_ns() / NS_PER_S
         """Wall time of the clock's zero, read once: the events of a call do not jump, nor go back."""
         self._told_ns = 0
+        self._timed_ns = 0
+        """When the session was told the time last."""
         self._seq = 0
         self._followers: list[asyncio.Queue[CallEvent]] = []
         options = session_options(context, record)
@@ -253,9 +255,14 @@ class LiveCall:
         return self._quiet_until_ns(now_ns)
 
     def _quiet_until_ns(self, now_ns: int) -> int:
-        return 0 if self.session.cause is not None else self.session.downlink.quiet_until_ns(now_ns)
+        session = self.session
+        if session.cause is not None:
+            return 0
+        until_ns = session.downlink.quiet_until_ns(now_ns)
+        return min(until_ns, self._timed_ns + NS_PER_S) if session.waits else until_ns
 
     def _tell_time(self, now_ns: int) -> None:
+        self._timed_ns = now_ns
         self.session.tick(now_ns)
         if self.session.facts or self.session.wishes:
             self.pump()

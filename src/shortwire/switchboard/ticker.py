@@ -21,10 +21,10 @@ __all__ = ["Ticked", "Ticker"]
 
 _ANALYSED_EVERY = NS_PER_S // TURN_NS
 """Turns between two analyses of one call, at least."""
-_AT_MOST_EVERY = 2 * _ANALYSED_EVERY
+_AT_MOST_EVERY = 4 * _ANALYSED_EVERY
 """The same, at most; unless too many came at the same moment."""
-_USUALLY = 5
-"""Calls that are analysed in one turn, unless too many wait."""
+_USUALLY = 3
+"""Calls that are analysed in one turn, unless too many wait: sixty calls are, each second."""
 _PIECE_NS = 25_000
 """After so long the sockets are looked at before the work goes on."""
 
@@ -38,7 +38,7 @@ class Ticked(Protocol):
         ...
 
     def analyse(self, now_ns: int) -> bool:
-        """Every second or two: a piece of the work beside the media path. True: there is more."""
+        """Every one to four seconds: a piece of the work beside the media path. True: there is more."""
         ...
 
     def failed(self, what: str) -> None:
