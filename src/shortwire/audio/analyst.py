@@ -6,6 +6,7 @@ time, and given to the tape.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,8 @@ class Analyst:
         self.tracker = TurnTracker()
         self.ear = new_ear()
         self._log = log
+        self._entries: deque[SideEntry] = deque()
+        """Taken from the log, and still to be digested."""
         self._tape = tape
         self._unwritten: tuple[int, float] | None = None
         self._answered = False
@@ -47,14 +50,28 @@ class Analyst:
 
     def work(self) -> tuple[list[float], list[Turn]]:
         """Digest what the side log holds, and empty it: round trips (ms) and turns that became final."""
-        entries = self._log[:]
-        # In place: the session appends to this very list.
-        self._log.clear()
-        if entries:
+        while self.digest_some() or self._log:
+            pass
+        return self.found()
+
+    def digest_some(self) -> bool:
+        """A part of `work`: what the side log held when the last part was done. Whether there is more of it."""
+        if not self._entries and self._log:
+            self._entries.extend(self._log)
+            # In place: the session appends to this very list.
+            self._log.clear()
             if self._tape is not None:
-                self._tape([*side.plain(entries)])
-            self._digest(entries)
-            self._flush_written(None)
+                self._tape([*side.plain(self._entries)])
+        while self._entries:
+            now_ns, kind, value = self._entries.popleft()
+            self._digest(now_ns, kind, value)
+            if kind == side.FRAMES and self._entries:
+                return True  # it stands for so many that they are a part by themselves
+        self._flush_written(None)
+        return False
+
+    def found(self) -> tuple[list[float], list[Turn]]:
+        """Round trips (ms) and turns that became final since the last time."""
         return self.tracker.take_round_trips(), self.tracker.take()
 
     def finish(self, now_ns: int) -> tuple[list[float], list[Turn]]:
@@ -63,17 +80,16 @@ class Analyst:
         self.tracker.ended(now_ns)
         return trips + self.tracker.take_round_trips(), turns + self.tracker.take()
 
-    def _digest(self, entries: list[SideEntry]) -> None:
-        for now_ns, kind, value in entries:
-            if kind == side.FRAMES:
-                self._flush_written(None)
-                self.ear.digest(value, self.tracker)  # type: ignore[union-attr]  # the compiled one has noted them
-            elif kind in _UPLINK:
-                self._uplink(now_ns, kind, value)
-            elif kind == side.RELAYED:
-                self._downlink(now_ns, value[2], value[0])
-            elif kind != side.TICK:
-                self._other(now_ns, kind, value)
+    def _digest(self, now_ns: int, kind: int, value: Any) -> None:
+        if kind == side.FRAMES:
+            self._flush_written(None)
+            self.ear.digest(value, self.tracker)  # type: ignore[union-attr]  # the compiled one has noted them
+        elif kind in _UPLINK:
+            self._uplink(now_ns, kind, value)
+        elif kind == side.RELAYED:
+            self._downlink(now_ns, value[2], value[0])
+        elif kind != side.TICK:
+            self._other(now_ns, kind, value)
 
     def _uplink(self, now_ns: int, kind: int, payload: bytes) -> None:
         if (found := measured(payload)) is not None:

@@ -81,6 +81,8 @@ class LiveCall:
         self.line = AgentLine(context, record.agent_id, self.api_time)
         self._marks = MarkWatch()
         self.analyst = Analyst(self.session.side, taping.write if taping else None)
+        self._heard = False
+        """In the middle of an analysis: the side log was heard, and the rest is still to be done."""
         self._pumping = False
         self._winding_up: asyncio.Task[None] | None = None
         self._legs_closed = asyncio.Event()
@@ -268,21 +270,30 @@ class LiveCall:
             self.pump()
 
     def analyse(self, now_ns: int) -> bool:
-        """See `Ticked`."""
+        """See `Ticked`: the call is heard, then looked after, then what was found is told one by one."""
         findings = self._findings
-        if findings:
+        if self._heard:
+            self._heard = False
+            self._look_after(now_ns)
+        elif findings:
             findings.tell_one(self.tell)
-            return bool(findings)
-        self._tell_time(now_ns)  # what a tick leaves out: waits that are bounded in seconds
+        elif self.analyst.digest_some():
+            return True
+        else:
+            findings.add(*self.analyst.found())
+            self._heard = True
+        return self._heard or bool(findings)
+
+    def _look_after(self, now_ns: int) -> None:
+        """What is bounded in seconds."""
+        self._tell_time(now_ns)
         self.phone.digest()
         self.agent.digest()
-        findings.add(*self.analyst.work())
-        findings.keep(now_ns, self.change)
+        self._findings.keep(now_ns, self.change)
         if self.session.cause is None:
             if complaint := self._marks.complaint(self.session.downlink.playout, now_ns):
                 self.tell(EventKind.WARNING, text=complaint)
             self._deadlines(now_ns)
-        return bool(findings)
 
     def failed(self, what: str) -> None:
         """See `Ticked`."""

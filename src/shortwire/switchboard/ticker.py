@@ -2,7 +2,7 @@
 
 Two hundred calls that do their side work in one go stand between frames for tens of milliseconds. Two hundred that do
 it each by itself cost every frame after them a processor's cache. So there is a turn every 50 ms, in which some do
-theirs one after another while its code is warm, in pieces: the sockets are served in between.
+theirs one after another while its code is warm, a piece at a time: the sockets are served in between.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ _AT_MOST_EVERY = 4 * _ANALYSED_EVERY
 """The same, at most; unless too many came at the same moment."""
 _USUALLY = 3
 """Calls that are analysed in one turn, unless too many wait: sixty calls are, each second."""
-_PIECE_NS = 25_000
-"""After so long the sockets are looked at before the work goes on."""
 
 
 class Ticked(Protocol):
@@ -187,11 +185,8 @@ class Ticker:
             loop.call_soon(loop.call_soon, self._work)
 
     def _work(self) -> None:
-        """As much as one piece may take, and then whatever the sockets have."""
-        began_ns = now_ns = self._clock.now_ns()
-        while not self._stopped and self.work(now_ns):
-            now_ns = self._clock.now_ns()
-            if now_ns - began_ns >= _PIECE_NS:
-                asyncio.get_running_loop().call_soon(self._work)
-                return
-        self._working = False
+        """One thing, and then whatever the sockets have."""
+        if not self._stopped and self.work(self._clock.now_ns()):
+            asyncio.get_running_loop().call_soon(self._work)
+        else:
+            self._working = False

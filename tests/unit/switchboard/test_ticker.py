@@ -73,7 +73,9 @@ def test_each_call_is_ticked_every_50_ms(count: int) -> None:
 @pytest.mark.parametrize(
     ("count", "every_ms", "at_once"), [(1, 1000, 1), (60, 1000, 3), (90, 1500, 3), (240, 4000, 3), (500, 4000, 7)]
 )
-def test_calls_are_analysed_every_one_to_four_seconds_and_a_few_at_once(count: int, every_ms: int, at_once: int) -> None:
+def test_calls_are_analysed_every_one_to_four_seconds_and_a_few_at_once(
+    count: int, every_ms: int, at_once: int
+) -> None:
     ticker, calls = Ticker(Clock()), [Call() for _ in range(count)]
     for call in calls:
         ticker.add(call)
@@ -301,8 +303,8 @@ async def test_a_turns_work_is_done_beside_the_sockets() -> None:
         ticker.struck(1, 2 * MS, MS)
         assert (ticker.lag.ms, ticker.lag.own_ms) == (2.0, 1.0)
         loop.call_soon(order.append, "a socket")  # what the loop finds when it looks
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        while len(order) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
         assert order == ["a socket", "swept"]
     finally:
         ticker.stop()
@@ -343,23 +345,25 @@ async def test_it_stands_still_without_calls() -> None:
         ticker.stop()
 
 
-async def test_a_piece_of_work_that_took_long_is_the_last_before_the_sockets() -> None:
-    clock, told = Clock(), []
-    ticker, calls = Ticker(clock), [Call() for _ in range(9)]
+async def test_the_sockets_are_looked_at_after_each_piece_of_work() -> None:
+    order: list[str] = []
+    ticker, loop = Ticker(Clock()), asyncio.get_running_loop()
 
-    def tick(now_ns: int) -> int:
-        told.append(now_ns)
-        clock.ns += 10_000
-        return NEVER_NS
+    def look(times: int) -> None:
+        order.append("sockets")
+        if times:
+            loop.call_soon(look, times - 1)
 
-    for call in calls:
-        call.tick = tick  # type: ignore[method-assign]
+    for name in ("one", "two", "three"):
+        call = Call()
+        call.tick = lambda _now_ns, name=name: (order.append(name), NEVER_NS)[1]  # type: ignore[method-assign, misc]
         ticker.add(call)
     ticker.begin()
     try:
-        ticker.turn()
-        for done in (3, 6, 9):
-            ticker._work()
-            assert len(told) == done
+        ticker.struck(1, 0, 0)
+        loop.call_soon(look, 4)
+        while len(order) < 8:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert order == ["sockets", "one", "sockets", "two", "sockets", "three", "sockets", "sockets"]
     finally:
         ticker.stop()
