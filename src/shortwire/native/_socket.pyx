@@ -173,9 +173,11 @@ cdef class Tap:
     cdef Py_ssize_t passing   # bytes still to come of a frame that picows has the beginning of
     cdef int64_t fed_ns
     cdef void* watched
+    cdef bint closing         # picows has said goodbye, by itself perhaps: a frame was wrong, and nothing counts any more
     cdef Listener listener
+    cdef WSTransport transport
     cdef object protocol
-    cdef object lower
+    cdef object lower         # asyncio's transport
 
     cdef bint begin(self, Listener listener, WSTransport transport) except *:
         lower = transport.underlying_transport
@@ -187,7 +189,8 @@ cdef class Tap:
             close(self.fd)
             return False
         Py_INCREF(self)  # for who watches
-        self.listener, self.lower, self.protocol = listener, lower, lower.get_protocol()
+        self.listener, self.transport = listener, transport
+        self.lower, self.protocol = lower, lower.get_protocol()
         self.from_client = not transport.is_client_side
         self.fed_ns = now_ns()
         lower.pause_reading()
@@ -199,7 +202,7 @@ cdef class Tap:
             self.watched = NULL
             close(self.fd)
             Py_DECREF(self)
-        self.listener = self.protocol = self.lower = None
+        self.listener = self.transport = self.protocol = self.lower = None
 
     cdef void readable(self, bint failed) noexcept:
         cdef Listener listener = self.listener  # the call may end in here
@@ -269,7 +272,13 @@ cdef class Tap:
         if masked:
             memcpy(&mask, at + head, 4)
             head += 4
-        if at[0] == WHOLE_TEXT and masked == self.from_client and size <= end - at - head and self.fresh(read_ns):
+        if (
+            at[0] == WHOLE_TEXT
+            and masked == self.from_client
+            and size <= end - at - head
+            and not self.closing
+            and self.fresh(read_ns)
+        ):
             if masked:
                 apply_mask(at + head, size, mask)
             if self.listener.take(at + head, size, read_ns) != NOT_MINE:
@@ -298,4 +307,5 @@ cdef class Tap:
             self.protocol.buffer_updated(part)
             at += part
             size -= part
+        self.closing = self.transport is not None and self.transport.is_close_frame_sent
         return 0

@@ -200,9 +200,12 @@ async def test_what_is_wrong_is_refused_as_without_it(wrong: bytes, code: int) -
     async with line() as (phone, raw, beside):
         raw.send(frame(TEXT, media(b"AAAA")) + wrong)
         assert await raw.close_code() == code
+        raw.send(frame(TEXT, media(b"BBBB")))  # nothing counts any more
         assert await beside.next() == (TEXT, BEFORE + b"AAAA" + BEHIND)
+        await asyncio.sleep(0.02)
         raw.writer.close()
         assert (await phone.over())[0] in (code, 1006)
+        assert phone.shortcut.relayed == 1
 
 
 async def test_a_message_in_pieces_keeps_audio_from_the_short_way() -> None:
