@@ -6,6 +6,7 @@ import sys
 
 # Python refuses to import what is None here, and `shortwire.native` takes that for "not built".
 sys.modules["shortwire.native._ear"] = None  # type: ignore[assignment]
+sys.modules["shortwire.native._notes"] = None  # type: ignore[assignment]
 sys.modules["shortwire.native._media"] = None  # type: ignore[assignment]
 sys.modules["shortwire.native._playout"] = None  # type: ignore[assignment]
 sys.modules["shortwire.native._socket"] = None  # type: ignore[assignment]

@@ -21,7 +21,7 @@ __all__ = ["Ear", "clipped", "measured", "new_ear", "new_recorder"]
 _LOUDEST = bytes(code for code, sample in enumerate(LINEAR) if abs(sample) >= 32124)
 """The loudest codes of mu-law, one of each sign."""
 
-_SCALE = native.ear.Scale(STEPS, _LOUDEST) if native.AVAILABLE else None
+_SCALE = native.notes.Scale(STEPS, _LOUDEST) if native.AVAILABLE else None
 
 
 def clipped(ulaw: bytes) -> int:
@@ -63,6 +63,6 @@ def new_ear(options: VoiceOptions | None = None) -> Ear | native.ear.Ear[Counted
     return native.ear.Ear(options.in_steps(), Counted) if native.AVAILABLE else Ear(options)
 
 
-def new_recorder(log: SideLog, *, keeps: bool) -> native.ear.Recorder | None:
+def new_recorder(log: SideLog, *, keeps: bool) -> native.notes.Recorder | None:
     """Notes in a call's side log what its shortcuts do; None where there can be none. `keeps`: payloads too."""
-    return native.ear.Recorder(log, _SCALE, keeps) if _SCALE is not None else None
+    return native.notes.Recorder(log, _SCALE, keeps) if _SCALE is not None else None

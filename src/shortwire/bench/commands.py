@@ -15,12 +15,13 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
+from ..descriptors import more_descriptors
 from ..errors import UsageError
 from . import beside as beside_work
 from . import toggles as toggling
 from .load import Load, Measured
 from .machine import Cores, cores, facts
-from .processes import BenchError, more_descriptors
+from .processes import BenchError
 from .rounds import Progress
 from .rounds import curve as measure_curve
 from .run import Bench

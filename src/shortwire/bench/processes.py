@@ -14,7 +14,7 @@ from typing import Any
 
 from .machine import on
 
-__all__ = ["BenchError", "Process", "free_port", "more_descriptors", "started"]
+__all__ = ["BenchError", "Process", "free_port", "started"]
 
 _TAIL = 2000
 
@@ -28,15 +28,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def more_descriptors() -> None:
-    """As many as the system lets us have: a call needs two on the server, and the default is often 1024."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class Process:

@@ -73,7 +73,7 @@ TO_AGENT: Final = 9
 NOTE: Final = 13
 """What the driver told the session beside messages, before it did. value: {"input": name of the method, ...}"""
 FRAMES: Final = 16
-"""Several entries in a row that are `UPLINK` or `RELAYED`, measured already (`native/_ear.pyx`); the instant is the
+"""Several entries in a row that are `UPLINK` or `RELAYED`, measured already (`native/_notes.pyx`); the instant is the
 first's. value: an object whose `entries()` are the same one by one, where payloads are kept"""
 TICK: Final = 14
 """The session was told the time, and did something about it. value: None"""

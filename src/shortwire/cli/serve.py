@@ -93,9 +93,11 @@ def serve(
     number: dict[str, Any] = {name: True for name in ("configure_number", "restore_number") if overrides.pop(name)}
     for name in ("profile", "port", "host", "workers", "tunnel", "data_dir", "tape"):
         overrides[f"shortwire_{name}"] = overrides.pop(name)
+    from ..descriptors import more_descriptors
     from ..settings import load_settings
 
     settings = load_settings(overrides, env_file=env_file)
+    more_descriptors()
     print("Shortwire")
     for label, text in settings.banner():
         print(f"  {label:<18} {text}")

@@ -1,5 +1,5 @@
 """The compiled part, where it was built: the media path's usual case (`media`), how it reads (`socket`), its books
-(`playout`), hearing what went over it (`ear`), and the clock beside it (`strikes`).
+(`playout`), what is noted of it (`notes`) and heard in that (`ear`), and the clock beside it (`strikes`).
 
 Everything here has a twin in Python that does the same (docs/why/native.md); `AVAILABLE` says which of the two runs.
 Built at installation by `hatch_build.py` where there is a C compiler; without one nothing is missing but speed.
@@ -16,21 +16,23 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 if TYPE_CHECKING:
     from . import _ear as ear
     from . import _media as media
+    from . import _notes as notes
     from . import _playout as playout
     from . import _socket as socket
     from . import _strikes as strikes
 
-__all__ = ["AVAILABLE", "WHY_NOT", "Listener", "ear", "media", "playout", "sender", "socket", "strikes"]
+__all__ = ["AVAILABLE", "WHY_NOT", "Listener", "ear", "media", "notes", "playout", "sender", "socket", "strikes"]
 
 try:
     from . import _ear as ear
     from . import _media as media
+    from . import _notes as notes
     from . import _playout as playout
     from . import _socket as socket
     from . import _strikes as strikes
 except (ImportError, ValueError) as error:  # not built; or for another picows, whose layout is checked at import
     AVAILABLE, WHY_NOT = False, str(error)
-    ear = media = playout = socket = strikes = None  # type: ignore[assignment]  # nobody looks at them without AVAILABLE
+    ear = media = notes = playout = socket = strikes = None  # type: ignore[assignment]  # nobody looks at them without AVAILABLE
 else:
     AVAILABLE, WHY_NOT = True, ""
 

@@ -2,22 +2,13 @@
 
 from typing import Any, Generic, Protocol, TypeVar
 
+from ._notes import Frames
+
 _Counted = TypeVar("_Counted")
 
 class _Thresholds(Protocol):
     @property
     def above_noise(self) -> float: ...
-
-class Scale:
-    def __init__(self, steps: bytes, loudest: bytes) -> None: ...
-
-class Frames:
-    def __len__(self) -> int: ...
-    def entries(self) -> list[tuple[int, int, Any]]: ...
-
-class Recorder:
-    def __init__(self, side: list[Any], scale: Scale, keeps: bool) -> None: ...
-    def note(self, read_ns: int, payload: bytes, event_id: int | None = None, ms: float = 0.0) -> None: ...
 
 class Ear(Generic[_Counted]):
     def __init__(self, thresholds: _Thresholds, counts: type[_Counted]) -> None: ...

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from picows.picows cimport WSTransport
 
-from shortwire.native._ear cimport Recorder
+from shortwire.native._notes cimport Recorder
 
 
 cdef enum:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from picows import WSTransport
 
-from ._ear import Recorder
+from ._notes import Recorder
 from ._playout import Playout
 
 class Send:

@@ -12,7 +12,7 @@ from libc.string cimport memchr, memcmp, memcpy
 from picows.picows cimport WSMsgType, WSTransport
 
 from shortwire.native._clock cimport now_ns
-from shortwire.native._ear cimport Recorder, is_base64
+from shortwire.native._notes cimport Recorder, is_base64
 from shortwire.native._match cimport after, digits, number_of
 from shortwire.native._playout cimport Playout
 

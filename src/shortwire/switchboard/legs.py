@@ -131,7 +131,7 @@ class PhoneLeg(_Leg):
     __slots__ = ()
 
     def __init__(
-        self, session: CallSession, clock: Clock, pump: Pump, recorder: native.ear.Recorder | None = None
+        self, session: CallSession, clock: Clock, pump: Pump, recorder: native.notes.Recorder | None = None
     ) -> None:
         """`recorder`: of the call's shortcuts; None: there are none."""
         super().__init__(session, clock, pump)
@@ -183,7 +183,7 @@ class AgentLeg(_Leg):
     __slots__ = ("connection",)
 
     def __init__(
-        self, session: CallSession, clock: Clock, pump: Pump, recorder: native.ear.Recorder | None = None
+        self, session: CallSession, clock: Clock, pump: Pump, recorder: native.notes.Recorder | None = None
     ) -> None:
         """`recorder`: of the call's shortcuts; None: there are none."""
         super().__init__(session, clock, pump)

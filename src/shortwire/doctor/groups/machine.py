@@ -320,7 +320,7 @@ async def proxy_variables(bench: Bench, tell: Tell) -> None:
 @check(
     "machine.descriptors",
     "Enough files may be open",
-    "Reads the limit of open files; a call needs about six.",
+    "Reads the limit of open files, as `serve` takes it: the hard one. A call needs about six.",
     warn(
         "few",
         "the limit of open files is low",
@@ -346,7 +346,7 @@ async def descriptors(bench: Bench, tell: Tell) -> None:
 def _descriptor_limit() -> int:
     import resource
 
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 @check(

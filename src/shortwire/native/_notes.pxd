@@ -1,9 +1,10 @@
-# What `_media.pyx` needs of `_ear.pyx`: where the usual messages of a call are noted.
+# What `_media.pyx` and `_ear.pyx` need of `_notes.pyx`.
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 
 cdef enum:
+    NOBODYS = -2              # an event id that no audio has; -1 is "none known" in `Outlook`
     GATHERED = 64             # messages noted in one piece
 
 
