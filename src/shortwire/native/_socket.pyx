@@ -63,6 +63,8 @@ cdef int64_t FED_NS = 2_000_000_000
 DEF MOST_HEAD = 14            # bytes of a frame's head
 DEF READ = 65536              # bytes that are read at once
 DEF WHOLE_TEXT = 0x81         # a text message in one frame, without extensions
+cdef Py_ssize_t ENDLESS = 1 << 48
+"""Bytes of a frame that nobody lives to see the end of, or that picows refuses."""
 
 cdef uint8_t[MOST_HEAD + READ] _in
 """One for all sockets: it stays in the processor's cache. Used within one call of `Tap.readable`."""
@@ -255,6 +257,7 @@ cdef class Tap:
         What is wrong with a head is picows' to find."""
         cdef Py_ssize_t size = at[1] & 127 if end - at > 1 else 0
         cdef Py_ssize_t head = 2 + (2 if size == 126 else 8 if size == 127 else 0)
+        cdef Py_ssize_t least = 0 if head == 2 else 126 if head == 4 else 65536  # shorter ones have a shorter head
         cdef bint masked
         cdef uint32_t mask = 0
         cdef Py_ssize_t i
@@ -267,15 +270,15 @@ cdef class Tap:
             size = 0
             for i in range(2, head):
                 size = size << 8 | at[i]
-            if size < 0:
-                size = 0  # the top bit, which may not be set
+            if size < 0 or size > ENDLESS:  # the top bit may not be set; and the sums below stay what they are
+                size = ENDLESS
         if masked:
             memcpy(&mask, at + head, 4)
             head += 4
         if (
             at[0] == WHOLE_TEXT
             and masked == self.from_client
-            and size <= end - at - head
+            and least <= size <= end - at - head
             and not self.closing
             and self.fresh(read_ns)
         ):

@@ -184,14 +184,23 @@ async def test_every_end_is_told_once_and_leaves_no_descriptor(how: str) -> None
         assert open_sockets() <= before - 3  # the transport's, the second one, and the phone's own
 
 
+def long_winded(payload: bytes) -> bytes:
+    """RFC 6455 section 5.2: the minimal number of bytes must be used to encode the length."""
+    return b"\x81\xff" + len(payload).to_bytes(8, "big") + bytes(4) + payload
+
+
 @pytest.mark.parametrize(
     ("wrong", "code"),
     [
         pytest.param(frame(TEXT, media(b"AAAA"), masked=False), 1002, id="not masked"),
         pytest.param(frame(TEXT, media(b"AAAA"), rsv=4), 1002, id="reserved bit"),
         pytest.param(frame(0x3, b"?"), 1002, id="unknown opcode"),
+        pytest.param(long_winded(media(b"AAAA")), 1002, id="a length of more bytes than it needs"),
         pytest.param(b"\x81\xff" + b"\xff" * 8 + b"mask", 1002, id="a length without end"),
         pytest.param(b"\x81\xff" + (1 << 40).to_bytes(8, "big") + b"mask", 1009, id="a terabyte"),
+        pytest.param(b"\x81\xff" + ((1 << 63) - 1).to_bytes(8, "big") + b"mask", 1009, id="the most there is"),
+        pytest.param(b"\x81\xff" + ((1 << 63) - 11).to_bytes(8, "big") + b"mask", 1009, id="nearly the most"),
+        pytest.param(b"\x81\xff" + (1 << 63).to_bytes(8, "big") + b"mask", 1002, id="one more than that"),
         pytest.param(frame(TEXT, b"\xff\xfe"), 1007, id="not UTF-8"),
         pytest.param(frame(TEXT, b"z" * 70_000), 1009, id="longer than permitted"),
     ],
