@@ -23,6 +23,7 @@ cdef extern from *:
     #include <sys/socket.h>
     #include <netinet/in.h>
     #include <netinet/tcp.h>
+    #include <fcntl.h>
     #include <unistd.h>
     static inline void sw_quick_ack(int fd) {
     #ifdef TCP_QUICKACK
@@ -42,6 +43,7 @@ cdef extern from *:
         }
         for (Py_ssize_t i = 0; i < size; i++) at[i] ^= ((unsigned char *)&mask)[i];
     }
+    static inline int sw_second(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
     static inline Py_ssize_t sw_read(int fd, void *into, Py_ssize_t most) {
         return recv(fd, into, most, MSG_DONTWAIT);
     }
@@ -49,7 +51,7 @@ cdef extern from *:
     void quick_ack "sw_quick_ack"(int fd) noexcept nogil
     void apply_mask "sw_mask"(uint8_t* at, Py_ssize_t size, uint32_t mask) noexcept nogil
     Py_ssize_t read_some "sw_read"(int fd, void* into, Py_ssize_t most) noexcept nogil
-    int dup(int fd) nogil
+    int second "sw_second"(int fd) nogil
     int close(int fd) nogil
 
 # As in `net/lean.py`.
@@ -183,7 +185,7 @@ cdef class Tap:
 
     cdef bint begin(self, Listener listener, WSTransport transport) except *:
         lower = transport.underlying_transport
-        self.fd = dup(lower.get_extra_info("socket").fileno())
+        self.fd = second(lower.get_extra_info("socket").fileno())
         if self.fd < 0:
             return False
         self.watched = watch(self.fd, <void*>self, _readable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
 import ssl
@@ -151,14 +152,22 @@ async def test_byte_by_byte() -> None:
         assert phone.messages == [b"y" * 130]
 
 
-def open_sockets() -> int:
-    return sum("socket" in str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.is_symlink())
+def open_sockets() -> list[int]:
+    links = [one for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
+    return [int(one.name) for one in links if "socket" in str(one.readlink())]
+
+
+async def test_no_child_inherits_a_connection() -> None:
+    async with line():
+        sockets = open_sockets()
+        assert len(sockets) > 4
+        assert not any(os.get_inheritable(fd) for fd in sockets)
 
 
 @pytest.mark.parametrize("how", ["close frame", "end", "reset", "ours"])
 async def test_every_end_is_told_once_and_leaves_no_descriptor(how: str) -> None:
     async with line() as (phone, raw, _):
-        before = open_sockets()
+        before = len(open_sockets())
         if how == "close frame":
             raw.send(frame(CLOSE, struct.pack("!H", 4321) + b"bye"))
             assert await raw.close_code() == 4321
@@ -181,7 +190,7 @@ async def test_every_end_is_told_once_and_leaves_no_descriptor(how: str) -> None
         assert not phone.tapped
         raw.writer.close()
         await asyncio.sleep(0.05)
-        assert open_sockets() <= before - 3  # the transport's, the second one, and the phone's own
+        assert len(open_sockets()) <= before - 3  # the transport's, the second one, and the phone's own
 
 
 def long_winded(payload: bytes) -> bytes:
