@@ -270,7 +270,7 @@ class LiveCall:
             self.pump()
 
     def analyse(self, now_ns: int) -> bool:
-        """See `Ticked`: the call is heard, then looked after, then what was found is told one by one."""
+        """See `Ticked`: the call is heard in parts, then looked after, then what was found is told one by one."""
         findings = self._findings
         if self._heard:
             self._heard = False

@@ -98,3 +98,17 @@ def test_without_a_tape_only_what_is_measured_is_noted() -> None:
     session, phone, agent, _ = legs(taped=False)
     joined(session, phone, agent)
     assert session.side == []
+
+
+def test_who_is_waited_for_is_asked_by_the_clock() -> None:
+    session, phone, agent, pump = legs()
+    assert session.waits  # nobody is there yet
+    joined(session, phone, agent)
+    assert not session.waits
+    pump.asked.clear()
+    for leg in (phone, agent):
+        leg.paused(True)
+        assert session.waits
+        leg.paused(False)
+        assert not session.waits
+    assert pump.asked == ["soon"] * 4  # each time the clock has to know
