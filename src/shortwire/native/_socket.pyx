@@ -7,7 +7,6 @@ had read it. Why: docs/why/native.md.
 """
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy
@@ -15,7 +14,7 @@ from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
 from shortwire.native._clock cimport now_ns
 from shortwire.native._media cimport DONE, NOT_MINE, RELAYED, WRITTEN, Shortcut
-from shortwire.native._uv cimport unwatch, watch
+from shortwire.native._uv cimport Watcher
 
 cdef extern from *:
     """
@@ -24,7 +23,6 @@ cdef extern from *:
     #include <netinet/in.h>
     #include <netinet/tcp.h>
     #include <fcntl.h>
-    #include <unistd.h>
     static inline void sw_quick_ack(int fd) {
     #ifdef TCP_QUICKACK
         int one = 1;
@@ -52,7 +50,6 @@ cdef extern from *:
     void apply_mask "sw_mask"(uint8_t* at, Py_ssize_t size, uint32_t mask) noexcept nogil
     Py_ssize_t read_some "sw_read"(int fd, void* into, Py_ssize_t most) noexcept nogil
     int second "sw_second"(int fd) nogil
-    int close(int fd) nogil
 
 # As in `net/lean.py`.
 DEF QUICK_EVERY = 8
@@ -152,11 +149,6 @@ cdef class Listener(WSListener):
         raise NotImplementedError
 
 
-cdef void _readable(void* owner, int failed) noexcept with gil:
-    cdef Tap tap = <Tap>owner  # a reference of our own: it may end meanwhile
-    tap.readable(failed)
-
-
 cdef Tap tapped(Listener listener, WSTransport transport):
     """A tap on a connection at a frame's beginning; None where only the transport can read: TLS, another event loop."""
     cdef Tap tap
@@ -166,17 +158,15 @@ cdef Tap tapped(Listener listener, WSTransport transport):
     return tap if tap.begin(listener, transport) else None
 
 
-cdef class Tap:
-    """Reads one plain connection. What reads belongs to libuv; what closes, writes and ends stays the transport's."""
+cdef class Tap(Watcher):
+    """Reads one plain connection, by a second descriptor: libuv watches one only once. What closes, writes and ends
+    stays the transport's."""
 
-    cdef int fd
-    """A second descriptor of the connection: libuv watches one only once."""
     cdef bint from_client     # its frames are masked
     cdef int kept             # bytes of a head that has not come whole yet
     cdef uint8_t[MOST_HEAD] head
     cdef Py_ssize_t passing   # bytes still to come of a frame that picows has the beginning of
     cdef int64_t fed_ns
-    cdef void* watched
     cdef bint closing         # picows has said goodbye, by itself perhaps: a frame was wrong, and nothing counts any more
     cdef Listener listener
     cdef WSTransport transport
@@ -185,14 +175,8 @@ cdef class Tap:
 
     cdef bint begin(self, Listener listener, WSTransport transport) except *:
         lower = transport.underlying_transport
-        self.fd = second(lower.get_extra_info("socket").fileno())
-        if self.fd < 0:
+        if not self.watch(second(lower.get_extra_info("socket").fileno())):
             return False
-        self.watched = watch(self.fd, <void*>self, _readable)
-        if self.watched == NULL:
-            close(self.fd)
-            return False
-        Py_INCREF(self)  # for who watches
         self.listener, self.transport = listener, transport
         self.lower, self.protocol = lower, lower.get_protocol()
         self.from_client = not transport.is_client_side
@@ -201,11 +185,7 @@ cdef class Tap:
         return True
 
     cdef void end(self):
-        if self.watched != NULL:
-            unwatch(self.watched)
-            self.watched = NULL
-            close(self.fd)
-            Py_DECREF(self)
+        self.unwatch()
         self.listener = self.transport = self.protocol = self.lower = None
 
     cdef void readable(self, bint failed) noexcept:
@@ -235,7 +215,7 @@ cdef class Tap:
         """Frame by frame: the shortcut's, or picows'."""
         cdef Py_ssize_t size
         self.kept = 0
-        while at < end and self.watched != NULL:
+        while at < end and self.handle != NULL:
             if self.passing:
                 size = min(self.passing, end - at)
                 self.passing -= size
@@ -303,7 +283,7 @@ cdef class Tap:
         """To picows, as if the transport had read it."""
         cdef Py_buffer room
         cdef Py_ssize_t part
-        while size > 0 and self.watched != NULL and not self.lower.is_closing():
+        while size > 0 and self.handle != NULL and not self.lower.is_closing():
             lent = self.protocol.get_buffer(size)
             PyObject_GetBuffer(lent, &room, PyBUF_WRITABLE)
             part = min(size, room.len)

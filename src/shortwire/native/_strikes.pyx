@@ -2,11 +2,10 @@
 """The strikes of the calls' clock, on a timer of the kernel's: `shortwire.switchboard.strikes.PlainStrikes` without an
 object or an interpreter for each. Among two hundred calls a hundred of those a second cost more than all analyses."""
 
-from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t, uint64_t
 
 from shortwire.native._clock cimport now_ns
-from shortwire.native._uv cimport unwatch, watch
+from shortwire.native._uv cimport Watcher
 
 cdef extern from *:
     """
@@ -32,22 +31,14 @@ cdef extern from *:
     int sw_timer(int64_t every_ns) nogil
     uint64_t sw_strikes(int fd) nogil
     int64_t sw_computed_ns() nogil
-    int close(int fd) nogil
 
 
-cdef void _readable(void* owner, int failed) noexcept with gil:
-    cdef Strikes strikes = <Strikes>owner
-    strikes.struck()
-
-
-cdef class Strikes:
+cdef class Strikes(Watcher):
     """See `shortwire.switchboard.strikes.Strikes`."""
 
     cdef object told
     cdef int64_t every_ns, too_late_ns, due_ns, computed_ns, late_ns, own_ns
     cdef int turn, strikes
-    cdef int fd
-    cdef void* watched
 
     def __init__(self, told not None, every_ns, turn, too_late_ns):
         """`turn`: strikes of one; `too_late_ns`: what is missed by so much is not made up for."""
@@ -55,29 +46,19 @@ cdef class Strikes:
 
     def begin(self):
         """False: not on this event loop."""
-        if self.watched != NULL:
+        if self.handle != NULL:
             return True
-        self.fd = sw_timer(self.every_ns)
-        if self.fd < 0:
+        if not self.watch(sw_timer(self.every_ns)):
             return False
-        self.watched = watch(self.fd, <void*>self, _readable)
-        if self.watched == NULL:
-            close(self.fd)
-            return False
-        Py_INCREF(self)  # for who watches
         self.due_ns = now_ns() + self.every_ns
         self.computed_ns = sw_computed_ns()
         self.late_ns = self.own_ns = self.strikes = 0
         return True
 
     def stop(self):
-        if self.watched != NULL:
-            unwatch(self.watched)
-            self.watched = NULL
-            close(self.fd)
-            Py_DECREF(self)
+        self.unwatch()
 
-    cdef void struck(self) noexcept:
+    cdef void readable(self, bint failed) noexcept:
         cdef int64_t strikes = <int64_t>sw_strikes(self.fd)
         cdef int64_t late_ns, own_ns, turns
         if strikes == 0:

@@ -1,6 +1,9 @@
 # See `_uv.pyx`.
 
-ctypedef void (*Readable)(void* owner, int failed) noexcept
 
-cdef void* watch(int fd, void* owner, Readable tell) except? NULL
-cdef void unwatch(void* handle)
+cdef class Watcher:
+    cdef int fd
+    cdef void* handle
+    cdef bint watch(self, int fd) except *
+    cdef void unwatch(self) noexcept
+    cdef void readable(self, bint failed) noexcept

@@ -9,6 +9,7 @@ found, or the loop is another, nothing is watched and whoever asks has another w
 import asyncio
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.ref cimport Py_DECREF, Py_INCREF
 
 try:
     import uvloop.loop
@@ -19,6 +20,7 @@ cdef extern from *:
     """
     #include <dlfcn.h>
     #include <stdlib.h>
+    #include <unistd.h>
 
     typedef void (*sw_tell)(void *owner, int failed);
     typedef struct { void *owner; sw_tell tell; } sw_watcher;
@@ -73,23 +75,50 @@ cdef extern from *:
 
     static void sw_unwatch(void *handle) { sw_close(handle, free); }
     """
+    ctypedef void (*sw_tell)(void* owner, int failed) noexcept
     bint sw_find(const char* path)
-    void* sw_watch(void* loop, int fd, void* owner, Readable tell)
+    void* sw_watch(void* loop, int fd, void* owner, sw_tell tell)
     void sw_unwatch(void* handle)
+    int close(int fd)
 
 
 cdef bint _found = uvloop is not None and sw_find(uvloop.loop.__file__.encode())
 
 
-cdef void* watch(int fd, void* owner, Readable tell) except? NULL:
-    """From now on `tell(owner, failed)` is called in each turn of the running loop in which there is something to read,
-    until `unwatch`. It does not keep the loop running. NULL: that cannot be had here."""
-    loop = asyncio.get_running_loop()
-    if not _found or not isinstance(loop, uvloop.loop.Loop):
-        return NULL
-    return sw_watch(PyCapsule_GetPointer(uvloop.loop.libuv_get_loop_t_ptr(loop), NULL), fd, owner, tell)
+cdef void _readable(void* owner, int failed) noexcept with gil:
+    cdef Watcher watcher = <Watcher>owner  # a reference of our own: it may stop meanwhile
+    watcher.readable(failed)
 
 
-cdef void unwatch(void* handle):
-    """Nobody is told any more. Needs the loop not to be closed; it lets go of the handle in its next turn."""
-    sw_unwatch(handle)
+cdef class Watcher:
+    """Watches a descriptor of its own, and lives as long as it does."""
+
+    cdef bint watch(self, int fd) except *:
+        """From now on `readable` is called in each turn of the running loop in which there is something to read. Does
+        not keep the loop running. The descriptor is taken over, and closed at once where this loop has no such thing:
+        False."""
+        loop = asyncio.get_running_loop()
+        if fd < 0:
+            return False
+        if _found and isinstance(loop, uvloop.loop.Loop):
+            self.handle = sw_watch(
+                PyCapsule_GetPointer(uvloop.loop.libuv_get_loop_t_ptr(loop), NULL), fd, <void*>self, _readable
+            )
+        if self.handle == NULL:
+            close(fd)
+            return False
+        self.fd = fd
+        Py_INCREF(self)  # for the handle
+        return True
+
+    cdef void unwatch(self) noexcept:
+        """Close the descriptor; harmless if nothing is watched. Needs the loop not to be closed, which lets go of the
+        handle in its next turn."""
+        if self.handle != NULL:
+            sw_unwatch(self.handle)
+            self.handle = NULL
+            close(self.fd)
+            Py_DECREF(self)
+
+    cdef void readable(self, bint failed) noexcept:
+        """There is something to read, or (`failed`) it cannot be watched any more."""

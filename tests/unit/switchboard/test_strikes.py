@@ -103,7 +103,8 @@ def test_on_a_real_clock(compiled_way: bool) -> None:
         try:
             while told.count < 4:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
-            assert time.monotonic_ns() - began_ns >= 4 * 5 * STRIKE_NS
+            if compiled_way:  # a timer of the loop's may be early by as much as the loop's own time is old
+                assert time.monotonic_ns() - began_ns >= 4 * 5 * STRIKE_NS
             assert all(0 <= own_ns <= late_ns for _, late_ns, own_ns in told.turns if late_ns >= 0)
             told.turns.clear()
             until_ns = time.monotonic_ns() + 170 * MS
