@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -124,6 +123,7 @@ def _examine(bench: Bench, redactor: Redactor, only: Sequence[str], quick: bool,
     from ..doctor.report import lines
     from ..doctor.runner import examine, load_checks
     from ..errors import UsageError
+    from ..fast_loop import run_promptly
     from ..telemetry.logs import configure_logging
 
     known = load_checks()
@@ -147,24 +147,12 @@ def _examine(bench: Bench, redactor: Redactor, only: Sequence[str], quick: bool,
     # What the parts say to a log is of no use here; what went wrong is in the findings.
     pipe = configure_logging("error", False, [])
     try:
-        found = _on_loop(run)
+        found = run_promptly(run())  # the loop that the server uses: its lateness is one of the findings
     finally:
         pipe.close()
     if not bench.has_settings:
         say("?    everything else waits for the settings")
     return found
-
-
-def _on_loop(run: Callable[[], Any]) -> Any:
-    """On the loop that the server uses, where it is installed: its lateness is one of the findings."""
-    import asyncio
-    import importlib
-
-    try:
-        runner = importlib.import_module("winloop" if sys.platform == "win32" else "uvloop").run
-    except ImportError:
-        runner = asyncio.run
-    return runner(run())
 
 
 def _fix(file: Path, fixes: Sequence[Fix], redactor: Redactor, *, yes: bool) -> None:

@@ -7,19 +7,15 @@ Secrets have no flags: a process list is readable by everybody on the machine.
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-__all__ = ["run_on_fast_loop", "serve"]
+__all__ = ["serve"]
 
 Toggle = bool | None
-_SWITCH_S = 0.0001
 
 
 def _toggle(name: str, does: str) -> Any:
@@ -94,6 +90,7 @@ def serve(
     for name in ("profile", "port", "host", "workers", "tunnel", "data_dir", "tape"):
         overrides[f"shortwire_{name}"] = overrides.pop(name)
     from ..descriptors import more_descriptors
+    from ..fast_loop import FAST_LOOP, fast_runner, run_promptly
     from ..settings import load_settings
 
     settings = load_settings(overrides, env_file=env_file)
@@ -109,18 +106,6 @@ def serve(
     else:
         from ..app import serve as serve_settings
 
-    raise typer.Exit(run_on_fast_loop(serve_settings(settings, **number)))
-
-
-def run_on_fast_loop(main: Coroutine[Any, Any, int]) -> int:
-    """Run on uvloop (winloop on Windows), or on the standard loop, said aloud."""
-    # How long the loop waits for the interpreter while another thread computes (the store writes some tens of batches a
-    # second, 1 to 3 ms each). The usual 5 ms are a quarter of a frame.
-    sys.setswitchinterval(_SWITCH_S)
-    name = "winloop" if sys.platform == "win32" else "uvloop"
-    try:
-        runner = importlib.import_module(name).run
-    except ImportError:
-        print(f"shortwire: warning: {name} is not installed; the standard event loop is slower", file=sys.stderr)
-        runner = asyncio.run
-    return int(runner(main) or 0)
+    if fast_runner() is None:
+        print(f"shortwire: warning: {FAST_LOOP} is not installed; the standard event loop is slower", file=sys.stderr)
+    raise typer.Exit(run_promptly(serve_settings(settings, **number)) or 0)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import importlib
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ..clock import NS_PER_MS, NS_PER_S, SystemClock
+from ..fast_loop import run_promptly
 from ..net.front import Front, FrontOptions
 from ..net.probes import Socket
 from ..ports import MessageSocket, SocketListener
@@ -193,11 +193,7 @@ async def _serve(lean: bool) -> int:
 
 def main() -> int:
     lean = sys.argv[1:] != ["stock"]
-    try:
-        runner = importlib.import_module("winloop" if sys.platform == "win32" else "uvloop").run
-    except ImportError:
-        runner = asyncio.run
-    return int(runner(_serve(lean)) or 0)
+    return run_promptly(_serve(lean))
 
 
 if __name__ == "__main__":

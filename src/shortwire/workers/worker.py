@@ -7,18 +7,18 @@ parent is gone: nobody would bring it callbacks any more. Ctrl-C is the parent's
 from __future__ import annotations
 
 import asyncio
-import importlib
 import itertools
 import os
 import signal
 import socket
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 
 from ..app import Place, Server, secrets_of, until_told_to_stop
 from ..errors import BridgeError
+from ..fast_loop import run_promptly
 from ..settings import Settings
 from ..telemetry.logs import configure_logging
 from .figures import together
@@ -36,16 +36,7 @@ _LOOK_S = 0.25
 def run(line: int, channel: int) -> int:
     """Be a worker; the exit status. `line` and `channel` are the descriptors of our ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return _on_fast_loop(_work(socket.socket(fileno=line), socket.socket(fileno=channel)))
-
-
-def _on_fast_loop(main: Coroutine[Any, Any, int]) -> int:
-    """The parent has said it when there is none."""
-    try:
-        runner = importlib.import_module("uvloop").run
-    except ImportError:
-        runner = asyncio.run
-    return int(runner(main))
+    return run_promptly(_work(socket.socket(fileno=line), socket.socket(fileno=channel)))
 
 
 async def _work(line_end: socket.socket, channel: socket.socket) -> int:

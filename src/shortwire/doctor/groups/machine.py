@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from ...clock import NS_PER_MS
+from ...fast_loop import FAST_LOOP
 from ...net.probes import http_request
 from ...telemetry.redaction import REDACTED
 from ..bench import Bench
@@ -24,7 +25,6 @@ from ..check import Tell, check, fail, warn
 
 _LOW_DISK = 1 << 30
 _TAPE_BYTES_PER_MINUTE = 2 * 60 * 50 * 220
-_FAST_LOOP = "winloop" if sys.platform == "win32" else "uvloop"
 
 
 @check(
@@ -132,8 +132,8 @@ async def extras(bench: Bench, tell: Tell) -> None:
         tell.problem("missing", "SHORTWIRE_TUNNEL=ngrok needs the package ngrok", extra="tunnel")
     if settings.shortwire_database_url is not None and _version(bench, "psycopg") is None:
         tell.problem("missing", "SHORTWIRE_DATABASE_URL needs the package psycopg", extra="postgres")
-    if _version(bench, _FAST_LOOP) is None:
-        tell.problem("slow_loop", f"{_FAST_LOOP} is not installed", loop=_FAST_LOOP)
+    if _version(bench, FAST_LOOP) is None:
+        tell.problem("slow_loop", f"{FAST_LOOP} is not installed", loop=FAST_LOOP)
     if tell.silent:
         tell.ok("nothing is missing for what is switched on")
 
