@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -20,13 +20,14 @@ from ..call.session import CallSession, Fact, Wish
 from ..call.side import NOTE
 from ..call.state import CallFact, advance
 from ..clock import NS_PER_S
-from ..errors import AgentError, CarrierError, CarrierUncertain
-from ..records import CallEvent, CallRecord, CarrierCall, EventKind
-from ..terms import CallDirection, CallSid, CallState, ConversationId, HangupCause, StreamSid
+from ..errors import AgentError
+from ..records import CallEvent, CallRecord, EventKind
+from ..terms import CallSid, CallState, ConversationId, HangupCause, StreamSid
 from .context import Context
-from .ending import disposition_of, only_the_carrier_knows, overdue, settled_by_carrier
+from .ending import disposition_of, overdue
 from .figures import Figures
 from .findings import Findings
+from .hanging_up import Find, HangingUp
 from .legs import AgentLeg, PhoneLeg
 from .line import AgentLine
 from .marks import MarkWatch
@@ -37,8 +38,6 @@ __all__ = ["LiveCall"]
 
 log = structlog.get_logger(__name__)
 
-_CARRIER_S = 4.0
-"""How long the carrier may take to be asked at the end; the legs are closed all the same."""
 _CLOSE_S = 2.5
 """How long the sockets may take to close."""
 _DIAL_S = 12.0
@@ -53,14 +52,13 @@ class LiveCall:
         context: Context,
         record: CallRecord,
         on_over: Callable[[LiveCall], None],
-        find: Callable[[CallRecord], Awaitable[Sequence[CarrierCall]]],
+        find: Find,
         wake: Callable[[LiveCall], None],
     ) -> None:
         self.context = context
         self.record = record
         self.ticket = ""
         self._on_over = on_over
-        self._find = find
         self._wake = wake
         self._clock = context.clock
         self._zero_s = self._clock.wall_s() - self._clock.now_ns() / NS_PER_S
@@ -79,6 +77,7 @@ class LiveCall:
         self.phone = PhoneLeg(self.session, context.clock, self, recorder)
         self.agent = AgentLeg(self.session, context.clock, self, recorder)
         self.line = AgentLine(context, record.agent_id, self.api_time)
+        self._hanging_up = HangingUp(context, find)
         self._marks = MarkWatch()
         self.analyst = Analyst(self.session.side, taping.write if taping else None)
         self._heard = False
@@ -347,7 +346,15 @@ class LiveCall:
             # The carrier closes the stream after its `stop`; give it the first word.
             await self._wait_for_sockets(1.0)
         elif not self._carrier_over:
-            cause, detail = await self._tell_carrier(cause, detail)
+            cause, detail = await self._hanging_up.hang_up(
+                self.record,
+                cause,
+                detail,
+                close_code=self.phone.close_code,
+                dialled=self.dialing is not None,
+                found=lambda sid: self.change(call_sid=sid),
+                told=lambda ms: self.api_time("Twilio", "end call", ms),
+            )
             await self._wait_for_sockets(1.0)
         self._close_sockets()
         await self._wait_for_sockets(_CLOSE_S)
@@ -357,49 +364,6 @@ class LiveCall:
         """While the carrier is being asked there is nothing that could be hung up yet."""
         if self.dialing is not None and self.record.call_sid is None:
             await asyncio.wait({self.dialing}, timeout=_DIAL_S)
-
-    async def _tell_carrier(self, cause: HangupCause, detail: str) -> tuple[HangupCause, str]:
-        """Have the carrier end the call; where only it knows what happened, ask first."""
-        carrier = self.context.carrier
-        try:
-            async with asyncio.timeout(_CARRIER_S):
-                sid = self.record.call_sid or await self._find_at_carrier(cause)
-                if sid is None:
-                    return cause, detail
-                inbound = self.record.direction is CallDirection.INBOUND
-                if only_the_carrier_knows(cause, self.phone.close_code, inbound=inbound):
-                    call = await carrier.fetch_call(sid)
-                    settled = settled_by_carrier(call.status if call is not None else "")
-                    if settled is not None:
-                        return settled, detail if settled is cause else ""
-                await self._end_at_carrier(sid)
-        except (CarrierError, TimeoutError) as error:
-            # Closing the stream is the second way: the TwiML behind it hangs up.
-            log.warning("call.carrier_not_told", call_id=self.record.id, error=str(error))
-        return cause, detail
-
-    async def _find_at_carrier(self, cause: HangupCause) -> CallSid | None:
-        """The id of a call whose POST was not answered clearly, where there is exactly one it can be."""
-        if self._carrier_over or self.dialing is None or cause is HangupCause.CARRIER_UNKNOWN:
-            return None
-        found = await self._find(self.record)
-        if len(found) != 1:
-            return None
-        self.change(call_sid=found[0].sid)
-        return found[0].sid
-
-    async def _end_at_carrier(self, sid: CallSid) -> None:
-        """Within the time there is, a request that got no clear answer is sent again: ending twice harms nobody."""
-        while True:
-            began = self._clock.now_ns()
-            try:
-                await self.context.carrier.end_call(sid)
-            except CarrierUncertain as error:
-                log.info("call.end_again", call_id=self.record.id, error=str(error))
-                await asyncio.sleep(0.5)
-                continue
-            self.api_time("Twilio", "end call", (self._clock.now_ns() - began) / 1e6)
-            return
 
     def _close_sockets(self) -> None:
         self.phone.close(1000, "call ended")
