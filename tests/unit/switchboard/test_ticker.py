@@ -259,17 +259,35 @@ async def test_the_collector_is_off_while_calls_are_live() -> None:
     assert gc.isenabled()
 
 
+class Knot:
+    """A cycle: nothing but a collector finds it."""
+
+    gone = 0
+
+    def __init__(self) -> None:
+        self.self = self
+
+    def __del__(self) -> None:
+        Knot.gone += 1
+
+
+async def test_half_a_second_is_enough_however_little_came_together() -> None:
+    collector, Knot.gone = Collector(), 0
+    gc.collect()
+    collector.call_begins()
+    try:
+        Knot()
+        for _ in range(9):
+            collector.collect_young()
+            assert Knot.gone == 0
+        collector.collect_young()
+        assert Knot.gone == 1
+    finally:
+        collector.stop()
+
+
 async def test_cycles_of_the_last_moments_are_collected_during_a_call() -> None:
-    class Knot:
-        gone = 0
-
-        def __init__(self) -> None:
-            self.self = self
-
-        def __del__(self) -> None:
-            Knot.gone += 1
-
-    collector = Collector()
+    collector, Knot.gone = Collector(), 0
 
     def look() -> None:
         enough = [[] for _ in range(1000)]  # type: ignore[var-annotated]
