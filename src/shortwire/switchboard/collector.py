@@ -18,8 +18,8 @@ _YOUNG = 700
 """Objects since the last look that make another one worth while: some tens of microseconds of looking."""
 
 _TURNS = 10
-"""Turns of the clock, of 50 ms, after which they are looked at all the same. The collector counts what was made less what
-went, however old that was: with five hundred calls 700 were counted after four seconds, and looking took 8 ms."""
+"""Turns of the clock, of 50 ms, after which they are looked at all the same. The collector counts what was made less
+what went, however old that was: with five hundred calls 700 were counted after four seconds, and looking took 8 ms."""
 
 _OLDER_EVERY = 5
 """Looks at the youngest objects between two at those that survived one: they are a stall, the longer
