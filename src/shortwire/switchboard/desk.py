@@ -33,6 +33,7 @@ from ..wire.twiml import BUSY, HANGUP, connect_stream
 from .collector import Collector
 from .context import Context
 from .ending import CAUSE_OF_STATUS
+from .hanging_up import HangingUp
 from .ids import new_call_id
 from .live import LiveCall
 from .openings import request_fields
@@ -58,6 +59,7 @@ class Switchboard:
         self._by_sid: dict[CallSid, LiveCall] = {}
         self._tickets: Tickets[LiveCall] = Tickets(context.worker)
         self._settler = Settler(self)
+        self._hanging_up = HangingUp(context, self._settler.find)
         self._collector = Collector()
         self._ticker = Ticker(context.clock, self._collector.collect_young)
         self._draining = False
@@ -342,7 +344,7 @@ class Switchboard:
         )
 
     def _register(self, record: CallRecord) -> LiveCall:
-        call = LiveCall(self.context, record, self._forget, self._settler.find, self._ticker.wake)
+        call = LiveCall(self.context, record, self._forget, self._hanging_up, self._ticker.wake)
         self._live[record.id] = call
         self._ticker.add(call)
         self._collector.call_begins()

@@ -27,8 +27,7 @@ Find = Callable[[CallRecord], Awaitable[Sequence[CarrierCall]]]
 
 
 class HangingUp:
-    """The last words of one call with the carrier. It does not know the call, which would never be freed by itself
-    then."""
+    """The last words with the carrier, for all calls of one process."""
 
     def __init__(self, context: Context, find: Find) -> None:
         self._carrier = context.carrier

@@ -27,7 +27,7 @@ from .context import Context
 from .ending import disposition_of, overdue
 from .figures import Figures
 from .findings import Findings
-from .hanging_up import Find, HangingUp
+from .hanging_up import HangingUp
 from .legs import AgentLeg, PhoneLeg
 from .line import AgentLine
 from .marks import MarkWatch
@@ -52,13 +52,14 @@ class LiveCall:
         context: Context,
         record: CallRecord,
         on_over: Callable[[LiveCall], None],
-        find: Find,
+        hanging_up: HangingUp,
         wake: Callable[[LiveCall], None],
     ) -> None:
         self.context = context
         self.record = record
         self.ticket = ""
         self._on_over = on_over
+        self._hanging_up = hanging_up
         self._wake = wake
         self._clock = context.clock
         self._zero_s = self._clock.wall_s() - self._clock.now_ns() / NS_PER_S
@@ -77,7 +78,6 @@ class LiveCall:
         self.phone = PhoneLeg(self.session, context.clock, self, recorder)
         self.agent = AgentLeg(self.session, context.clock, self, recorder)
         self.line = AgentLine(context, record.agent_id, self.api_time)
-        self._hanging_up = HangingUp(context, find)
         self._marks = MarkWatch()
         self.analyst = Analyst(self.session.side, taping.write if taping else None)
         self._heard = False
