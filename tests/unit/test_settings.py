@@ -105,6 +105,7 @@ BAD = [
     ("SHORTWIRE_PORT", "-1"),
     ("SHORTWIRE_TUNNEL", "other"),
     ("SHORTWIRE_DATABASE_URL", "mysql://x"),
+    ("SHORTWIRE_DATA_DIR", "~nobody-of-this-name/calls"),
     ("MAX_CALL_SECONDS", "0"),
     ("MAX_CALL_SECONDS", "14401"),
     ("RING_TIMEOUT_SECONDS", "601"),

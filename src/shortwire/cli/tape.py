@@ -42,7 +42,11 @@ def find_tape(which: str) -> Path | None:
     from dotenv import dotenv_values
 
     names = {**(dotenv_values(".env") if Path(".env").is_file() else {}), **os.environ}
-    folder = Path(names.get("SHORTWIRE_DATA_DIR") or "~/.shortwire").expanduser()
+    try:
+        folder = Path(names.get("SHORTWIRE_DATA_DIR") or "~/.shortwire").expanduser()
+    except RuntimeError:
+        text = "SHORTWIRE_DATA_DIR begins with ~ and a name that has no home directory on this machine"
+        raise UsageError(text, details="write the whole path") from None
     path = folder / "tapes" / f"{which}.tape"
     return path if path.is_file() else None
 

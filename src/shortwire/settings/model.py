@@ -252,7 +252,10 @@ class Settings(BaseSettings):
     @field_validator("shortwire_data_dir")
     @classmethod
     def _home(cls, value: Path) -> Path:
-        return value.expanduser()
+        try:
+            return value.expanduser()
+        except RuntimeError:
+            raise ValueError("begins with ~ and a name that has no home directory on this machine") from None
 
     @field_validator("shortwire_database_url")
     @classmethod

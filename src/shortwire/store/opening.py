@@ -75,7 +75,13 @@ def _prepare(database: Database) -> None:
 def _database(url_or_dir: str | os.PathLike[str]) -> Database:
     text = os.fspath(url_or_dir)
     if "://" not in text:
-        return _in_directory(Path(text).expanduser(), DATABASE_NAME)
+        try:
+            directory = Path(text).expanduser()
+        except RuntimeError:
+            raise StoreError(
+                f"{text} begins with ~ and a name that has no home", details="write the whole path"
+            ) from None
+        return _in_directory(directory, DATABASE_NAME)
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):

@@ -26,6 +26,7 @@ from shortwire.audio.recording import recording, ulaw_wav
 from shortwire.call.tape import read_tape
 from shortwire.cli.report import seconds_of
 from shortwire.cli.root import app
+from shortwire.cli.tape import find_tape
 from shortwire.cli.verify import verify_gaps
 from shortwire.errors import UsageError
 
@@ -331,3 +332,10 @@ def test_a_report_of_a_call_of_the_server(server: Any, tmp_path: Path) -> None:
     (tmp_path / "its.tape").write_bytes(TAPE)
     run("report", call["id"], "-o", out, "--tape", tmp_path / "its.tape")
     assert "data:audio/wav;base64," in out.read_text()
+
+
+def test_a_data_directory_in_a_home_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHORTWIRE_DATA_DIR", "~nobody-of-this-name/calls")
+    with pytest.raises(UsageError, match="SHORTWIRE_DATA_DIR") as caught:
+        find_tape("call_0123456789")
+    assert caught.value.details

@@ -176,3 +176,7 @@ def test_a_file_that_stays_locked_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "migrate", migrate)
     monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
     assert "cannot be used (database is locked)" in refusal(tmp_path)
+
+
+def test_a_home_that_nobody_has():
+    assert "no home" in refusal("~nobody-of-this-name/calls")
