@@ -28,8 +28,10 @@ cdef extern from *:
     int sw_bits(uint64_t n) noexcept nogil
 
 
+DEF WHOLE_TEXT = 0x81         # a text message in one frame, without extensions
 DEF ROOM = 16                 # before a message, for picows to write the frame's head into (at most 14)
 DEF LARGEST = 32768           # bytes of payload that go this way: three seconds of audio
+DEF AROUND = 1024             # two pieces and two marks around it: what names a stream has at most 64 characters
 
 cdef int64_t NOT_TOLD = -(<int64_t>1 << 62)
 
@@ -73,7 +75,7 @@ cdef class Delays:
         self.buckets[bucket if bucket < last else last] += 1
 
 
-cdef uint8_t[ROOM + LARGEST + 512] _out
+cdef uint8_t[ROOM + LARGEST + AROUND] _out
 cdef bint _out_taken = False
 
 
@@ -115,6 +117,39 @@ cdef int _write(WSTransport target, Py_ssize_t size) except -2:
     _out_taken = True
     try:
         target.send_reuse_external_buffer(WSMsgType.TEXT, <char*>_out + ROOM, size)
+    finally:
+        _out_taken = False
+    return 0
+
+
+cdef Py_ssize_t _add(Py_ssize_t filled, bytes head, const uint8_t* payload, Py_ssize_t size, bytes tail) noexcept:
+    """Put one more message, framed as a server does (RFC 6455 section 5.2), behind the `filled` bytes that stand in
+    `_out`; how many stand there then. What belongs together leaves with one call to the kernel: each wakes the
+    carrier up, and costs as much as all of the work before it."""
+    cdef Py_ssize_t before = PyBytes_GET_SIZE(head), after_it = PyBytes_GET_SIZE(tail)
+    cdef Py_ssize_t whole = before + size + after_it
+    cdef uint8_t* out = <uint8_t*>_out + filled
+    out[0] = WHOLE_TEXT
+    if whole < 126:
+        out[1] = <uint8_t>whole
+        out += 2
+    else:
+        out[1], out[2], out[3] = 126, <uint8_t>(whole >> 8), <uint8_t>whole
+        out += 4
+    memcpy(out, PyBytes_AS_STRING(head), before)
+    memcpy(out + before, payload, size)
+    memcpy(out + before + size, PyBytes_AS_STRING(tail), after_it)
+    return out + whole - <uint8_t*>_out
+
+
+cdef int _flush(WSTransport target, Py_ssize_t filled) except -2:
+    """Write the frames that stand in `_out`."""
+    global _out_taken
+    if target.is_close_frame_sent or target.is_disconnected:
+        return 0
+    _out_taken = True
+    try:
+        target._fast_write(<char*>_out, filled)
     finally:
         _out_taken = False
     return 0
@@ -254,7 +289,9 @@ cdef class DownlinkShortcut(Shortcut):
         cdef const uint8_t* digit
         cdef Py_ssize_t length, chars
         cdef int64_t event_id
+        cdef Py_ssize_t filled
         cdef double ms
+        cdef bint due
         # A socket that is full says so while it is written to, and is not aimed at any more: what belongs behind that
         # goes there all the same.
         cdef WSTransport target = self.target
@@ -287,55 +324,62 @@ cdef class DownlinkShortcut(Shortcut):
         ms = chars / 8.0
         if not self.playout.written.extends(read_ns, ms):
             return self.first(target, at, length, ms, event_id, read_ns)
-        _write_around(target, self.head, at, length, self.tail)
+        filled = _add(0, self.head, at, length, self.tail)
+        due = self.playout.written.mark_due()
+        if due and self.mark_head is not None:
+            filled = self.add_mark(filled)
+        _flush(target, filled)
         self.delays.count(now_ns() - read_ns)
         self.relayed += 1
         self.last_ns = read_ns
         self.recorder.agent(read_ns, at, length, event_id, ms)
-        if self.playout.written.mark_due():
-            if self.mark_head is None:
-                self.mark(read_ns)
-            else:
-                self.write_mark(target)
+        if due and self.mark_head is None:
+            self.mark(read_ns)
         return RELAYED
 
     cdef int first(
         self, WSTransport target, const uint8_t* payload, Py_ssize_t size, double ms, int64_t event_id, int64_t read_ns
     ) except -2:
         """A run begins: `call.downlink.Downlink._write`."""
+        cdef Py_ssize_t filled, rest, first = size
+        cdef double first_ms = ms
         if self.mark_head is None:
             return NOT_MINE
         self.relayed += 1
         self.last_ns = read_ns
+        if ms > FIRST_MS:
+            first, first_ms = FIRST_CHARS, FIRST_MS
+        rest = size - first
+        self.playout.wrote(read_ns, first_ms)
+        filled = self.add_mark(_add(0, self.head, payload, first, self.tail))
+        if rest:
+            self.playout.wrote(read_ns, ms - first_ms)
+            filled = _add(filled, self.head, payload + first, rest, self.tail)
+            if ms - first_ms <= FIRST_MS or self.playout.written.mark_due():
+                filled = self.add_mark(filled)
+        _flush(target, filled)
         text = PyBytes_FromStringAndSize(<const char*>payload, size)
         self.recorder.side.append((read_ns, <int>SIDE_AGENT_AUDIO, (event_id, text, False)))
-        if ms > FIRST_MS:
-            self.piece(target, payload, FIRST_CHARS, FIRST_MS, event_id, read_ns)
-            self.write_mark(target)
-            payload, size, ms = payload + FIRST_CHARS, size - FIRST_CHARS, ms - FIRST_MS
-        self.piece(target, payload, size, ms, event_id, read_ns)
-        if ms <= FIRST_MS or self.playout.written.mark_due():
-            self.write_mark(target)
+        self.piece(payload, first, event_id, read_ns)
+        if rest:
+            self.piece(payload + first, rest, event_id, read_ns)
         return WRITTEN
 
-    cdef int piece(
-        self, WSTransport target, const uint8_t* payload, Py_ssize_t size, double ms, int64_t event_id, int64_t read_ns
-    ) except -2:
-        _write_around(target, self.head, payload, size, self.tail)
+    cdef int piece(self, const uint8_t* payload, Py_ssize_t size, int64_t event_id, int64_t read_ns) except -2:
+        """Audio that begins a run was written: said to the side log."""
         text = PyBytes_FromStringAndSize(<const char*>payload, size)
         self.recorder.side.append((read_ns, <int>SIDE_DOWNLINK, (text, False, event_id)))
-        self.playout.wrote(read_ns, ms)
         return 0
 
-    cdef int write_mark(self, WSTransport target) except -2:
-        """A mark behind what was written, unless too many are out."""
+    cdef Py_ssize_t add_mark(self, Py_ssize_t filled) except -1:
+        """A mark behind what stands in `_out`, unless too many are out."""
         cdef char[48] name
         cdef int size
         if self.playout.outstanding >= self.most_marks:
-            return 0
+            return filled
         self.playout.note_mark()
         size = sw_name(name, self.playout.epoch, self.playout.serial)
-        return _write_around(target, self.mark_head, <const uint8_t*>name, size, self.mark_tail)
+        return _add(filled, self.mark_head, <const uint8_t*>name, size, self.mark_tail)
 
     cdef int other(self, const uint8_t* text, const uint8_t* end, int64_t read_ns) except -2:
         """What is no audio: usual pings and interruptions."""
