@@ -17,6 +17,7 @@ from picows import WSAutoPingStrategy, WSError
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 from picows.url import parse_url
 
+from ..beside import give_way
 from ..call.setup import ConnectionInstants
 from ..clock import SystemClock
 from ..errors import AgentError
@@ -86,6 +87,7 @@ class LeanAgentDialer:
     async def warm(self, url: str) -> WarmConnection | None:
         """See `AgentDialer.warm`."""
         where = where_of(url)
+        await give_way()
         try:
             async with asyncio.timeout(self._options.connect_s):
                 return _Warm(*await self._connection(where))

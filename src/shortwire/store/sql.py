@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from shortwire.beside import portions
 from shortwire.clock import Clock
 from shortwire.errors import StoreError
 from shortwire.records import CallEvent, CallRecord
@@ -35,6 +36,8 @@ __all__ = ["SqlCallStore", "StoreTiming"]
 
 T = TypeVar("T")
 _MOST_ROWS: Final = 2**31 - 1
+_PORTION: Final = 5
+"""Rows that are read between two rests: 0.2 ms."""
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -130,7 +133,10 @@ class SqlCallStore:
             .order_by(events.c.seq)
         )
         return await self._read(
-            lambda connection: [row_to_event(dict(row)) for row in connection.execute(query).mappings()]
+            lambda connection: [
+                row_to_event(dict(row))
+                for row in portions(connection.execute(query).yield_per(_PORTION).mappings(), _PORTION)
+            ]
         )
 
     async def unfinished(self) -> Sequence[CallRecord]:
@@ -164,7 +170,10 @@ class SqlCallStore:
 
     async def _many(self, query: sa.Select[Any]) -> Sequence[CallRecord]:
         def read(connection: Connection) -> Sequence[CallRecord]:
-            return [row_to_record(dict(row)) for row in connection.execute(query).mappings()]
+            found = connection.execute(query)
+            names = tuple(found.keys())
+            rows = found.yield_per(_PORTION)
+            return [row_to_record(dict(zip(names, row, strict=True))) for row in portions(rows, _PORTION)]
 
         return await self._read(read)
 

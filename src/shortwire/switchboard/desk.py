@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from ..beside import give_way
 from ..call.state import CallFact, fact_of_status
 from ..clock import NS_PER_MS
 from ..errors import CarrierRefused, CarrierUncertain, NotFound, Unavailable
@@ -203,6 +204,9 @@ class Switchboard:
             call = self._register(await self.context.store.create(record))
             self._by_sid[call_sid] = call
             call.prepare()
+            await give_way()
+            if call.record.id not in self._live:
+                return HANGUP  # over already: the server is being stopped
             # The carrier picks up when it has this document; nobody tells us of it afterwards.
             call.learn(CallFact.ANSWERED)
         return self._join_twiml(call, self.context.options.limits.ticket_s)

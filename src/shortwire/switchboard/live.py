@@ -15,6 +15,7 @@ import structlog
 
 from ..audio.analyst import Analyst
 from ..audio.ear import new_recorder
+from ..beside import give_way
 from ..call.options import Prewarm
 from ..call.session import CallSession, Fact, Wish
 from ..call.side import NOTE
@@ -335,10 +336,12 @@ class LiveCall:
         except Exception:
             log.exception("call.wind_up_failed", call_id=self.record.id)
             self._close_sockets()
+            self._tell_findings()
             self._tell_the_end(HangupCause.INTERNAL_ERROR, "winding up failed; see the log")
 
     async def _wind_up(self) -> None:
         cause, detail = self.session.cause or HangupCause.INTERNAL_ERROR, self.session.cause_detail
+        await give_way()
         self.line.close()
         self.agent.close(1000, "call ended")
         await self._wait_for_the_dial()
@@ -358,6 +361,9 @@ class LiveCall:
             await self._wait_for_sockets(1.0)
         self._close_sockets()
         await self._wait_for_sockets(_CLOSE_S)
+        await give_way()
+        self._tell_findings()
+        await give_way()
         self._tell_the_end(cause, detail)
 
     async def _wait_for_the_dial(self) -> None:
@@ -379,10 +385,12 @@ class LiveCall:
         except TimeoutError:
             log.debug("call.socket_slow", call_id=self.record.id)
 
-    def _tell_the_end(self, cause: HangupCause, detail: str) -> None:
-        now_ns, wall = self._clock.now_ns(), self._clock.wall_s()
-        self._findings.add(*self.analyst.finish(now_ns))
+    def _tell_findings(self) -> None:
+        self._findings.add(*self.analyst.finish(self._clock.now_ns()))
         self._findings.tell_all(self.tell)
+
+    def _tell_the_end(self, cause: HangupCause, detail: str) -> None:
+        wall = self._clock.wall_s()
         state = advance(self.record.state, CallFact.OVER)
         disposition = disposition_of(cause, connected=self.record.connected_at is not None)
         latencies = self.figures.summary(self)

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..beside import give_way
 from .answers import error_answer, is_webhook
 from .options import WebOptions
 
@@ -74,10 +75,12 @@ class Guard:
 
         try:
             receive = await self._admit(scope, receive)
+            await give_way()
             await self._app(scope, receive, send_guarded)
         except _Refusal as refusal:
             # Part of the body may be unread: closing is cheaper than reading what nobody wants.
             headers = {**refusal.headers, "Connection": "close"}
+            await give_way()
             await error_answer(path, *refusal.answer, headers=headers)(scope, receive, send_guarded)
         except Exception:
             reference = secrets.token_hex(4)
@@ -130,6 +133,7 @@ class Guard:
                 raise _Refusal(415, "unsupported_media_type", "only a form is understood here", _FORM)
             body = await self._body(headers, receive, self._options.webhook_body_bytes)
             fields = self._fields(body)
+        await give_way()
         if not self._options.verify_signature(url, fields, signature):
             _log.warning("webhook with a wrong signature, path %s", scope["path"])
             raise _forbidden()

@@ -14,6 +14,7 @@ from typing import TypeVar, cast
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from ..beside import give_way
 from ..errors import NotFound, Unavailable
 from ..ports import CallDesk
 from ..terms import CallId
@@ -33,9 +34,11 @@ def webhook_routes(desk: CallDesk, options: WebOptions) -> APIRouter:
     async def in_time(answer: Awaitable[T]) -> T:
         try:
             async with asyncio.timeout(options.webhook_deadline_s):
-                return await answer
+                answered = await answer
         except TimeoutError:
             raise Unavailable("no answer in time", details="the server is overloaded") from None
+        await give_way()
+        return answered
 
     @router.api_route("/incoming-call", methods=_BOTH)
     async def incoming_call(request: Request) -> Response:

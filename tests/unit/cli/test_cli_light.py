@@ -71,7 +71,8 @@ def test_light_commands_import_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_the_version_is_printed() -> None:
-    assert runner.invoke(app, ["version"]).stdout == f"shortwire {shortwire.__version__}\n"
+    for asked in ("version", "--version"):
+        assert runner.invoke(app, [asked]).stdout == f"shortwire {shortwire.__version__}\n"
 
 
 def test_no_command_shows_the_help() -> None:
