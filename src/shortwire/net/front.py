@@ -19,6 +19,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..errors import ConfigError
 from ..ports import SocketListener
@@ -54,6 +55,15 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Http(HttpToolsProtocol):
+    """Leaves no cycle behind when a stream takes its connection over; uvicorn's own then waits for the collector, and
+    the collector's looks are what frames wait for."""
+
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        self.parser = None  # type: ignore[assignment]
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -97,7 +107,7 @@ class Front:
             self._asgi,
             interface="asgi3",
             proxy_headers=False,  # the public URL is a setting; what a proxy says is never trusted
-            http="httptools",
+            http=_Http,
             loop="none",
             lifespan="off",
             ws=self._protocol(),  # type: ignore[arg-type]

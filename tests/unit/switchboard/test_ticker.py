@@ -307,7 +307,7 @@ async def test_cycles_of_the_last_moments_are_collected_during_a_call() -> None:
         del survivor
         for _ in range(20):
             look()
-        assert Knot.gone == 2
+        assert Knot.gone == 1  # those that outlive a look wait until nobody talks
     finally:
         collector.stop()
 
