@@ -14,23 +14,23 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-__all__ = ["give_way", "portions"]
+__all__ = ["give_way", "resting"]
 
-Item = TypeVar("Item")
+Portion = TypeVar("Portion")
 
 _REST_S = 0.0003
 
 
-def portions(items: Iterable[Item], size: int) -> Iterator[Item]:
-    """The same items, for a thread beside the loop: it rests after each `size` of them.
+def resting(portions: Iterable[Portion]) -> Iterator[Portion]:
+    """The same portions of work, for a thread beside the loop: it rests before each but the first.
 
     Each socket that the loop serves asks for the interpreter anew, and waits for its switch interval while a thread
     computes: ten sockets, ten times. A thread that rests has none of them wait for longer than one portion takes.
     """
-    for number, item in enumerate(items):
-        if number and number % size == 0:
+    for number, portion in enumerate(portions):
+        if number:
             time.sleep(_REST_S)
-        yield item
+        yield portion
 
 
 class _Lane:

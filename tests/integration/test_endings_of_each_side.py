@@ -12,6 +12,7 @@ from shortwire.emulators.elevenlabs import Faults
 from shortwire.emulators.scenario import AgentScript, PartyScript, Reply, Say
 from shortwire.emulators.twilio.media_stream import MediaStream
 from shortwire.emulators.twilio.ws_client import WebSocketClient
+from shortwire.terms import CallId
 
 PROFILES = ["optimized", "baseline"]
 
@@ -56,6 +57,18 @@ async def test_the_goodbye_is_heard_to_its_end(tmp_path: Path, profile: str) -> 
         assert carrier.ending.by == "api"
         heard_ms = sum(end - begin for begin, end in carrier.line.party.heard_voice)
         assert heard_ms >= 300 + 900 - 60
+        await before.none()
+
+
+async def test_figures_that_fail_keep_no_call_from_ending(tmp_path: Path, profile: str) -> None:
+    async with open_house(tmp_path, party=POLITE, agent=SAYS_GOODBYE, shortwire_profile=profile) as house:
+        before = Leftovers(house)
+        call_id = await house.place()
+        live = house.desk._live[CallId(call_id)]
+        live.analyst.finish = lambda _now_ns: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+        del live
+        call = await house.ended(call_id)
+        assert (call["cause"], call["disposition"]) == ("agent_ended", "answered")
         await before.none()
 
 

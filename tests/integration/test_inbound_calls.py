@@ -8,6 +8,7 @@ import pytest
 from live_house import OURS, POLITE, SAYS_GOODBYE, THEIRS, House, Leftovers, open_house
 
 from shortwire.emulators.scenario import PartyScript
+from shortwire.wire.twiml import HANGUP
 
 
 @pytest.fixture(params=["optimized", "baseline"])
@@ -74,3 +75,18 @@ async def test_no_new_calls_while_draining(tmp_path: Path) -> None:
         await carrier_call.ended()
         assert carrier_call.status == "busy"
         assert not house.conversations
+
+
+async def test_a_server_that_stops_while_it_answers_sends_no_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_house(tmp_path) as house:
+
+        async def stop_meanwhile() -> None:
+            await house.desk.drain(0)
+
+        monkeypatch.setattr("shortwire.switchboard.desk.give_way", stop_meanwhile)
+        fields = {"CallSid": "CA" + "4" * 32, "From": THEIRS, "To": OURS, "CallStatus": "ringing"}
+        assert await house.desk.answer_incoming(fields) == HANGUP
+        assert not house.desk._live
+        assert len(house.desk._tickets) == 0

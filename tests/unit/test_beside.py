@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-from typing import Any
 
 import pytest
 
 from shortwire import beside
-from shortwire.beside import give_way, portions
+from shortwire.beside import give_way, resting
 
 
 class Rounds:
@@ -97,17 +96,14 @@ def test_a_loop_that_ended_with_somebody_waiting_is_left_behind() -> None:
     assert asyncio.run(asyncio.wait_for(give_way(), 5)) is None
 
 
-@pytest.mark.parametrize(
-    ("items", "size", "rests_before"),
-    [(0, 5, []), (5, 5, []), (6, 5, [5]), (10, 5, [5]), (11, 5, [5, 10]), (3, 1, [1, 2])],
-)
+@pytest.mark.parametrize(("portions", "rests_before"), [("", []), ("a", []), ("ab", [1]), ("abc", [1, 2])])
 def test_a_thread_rests_between_portions(
-    monkeypatch: pytest.MonkeyPatch, items: int, size: int, rests_before: list[int]
+    monkeypatch: pytest.MonkeyPatch, portions: str, rests_before: list[int]
 ) -> None:
-    taken: list[int] = []
-    rests: list[Any] = []
+    taken: list[str] = []
+    rests: list[int] = []
     monkeypatch.setattr(beside.time, "sleep", lambda _seconds: rests.append(len(taken)))
-    for item in portions(range(items), size):
-        taken.append(item)
-    assert taken == list(range(items))
+    for portion in resting(portions):
+        taken.append(portion)
+    assert taken == list(portions)
     assert rests == rests_before

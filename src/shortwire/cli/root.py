@@ -48,7 +48,6 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     name="shortwire",
-    help="An ElevenLabs agent on a Twilio phone line, with the least delay there can be.",
     cls=_Commands,
     no_args_is_help=True,
     add_completion=False,

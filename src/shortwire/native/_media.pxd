@@ -1,4 +1,4 @@
-# What `_socket.pyx` needs of `_media.pyx`: a shortcut, and what it answers.
+# What `_socket.pyx` needs of `_media.pyx`: a shortcut, what it answers, and how a frame begins.
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from picows.picows cimport WSTransport
@@ -10,6 +10,7 @@ cdef enum:
     NOT_MINE = -1
     RELAYED = 1
     DONE = 2                  # and nobody has to be told
+    WHOLE_TEXT = 0x81         # first byte of a text message in one frame, without extensions
     WRITTEN = 3               # the phone has it, and the listener is told when: a run has begun, or was cut off
 
 

@@ -28,7 +28,6 @@ cdef extern from *:
     int sw_bits(uint64_t n) noexcept nogil
 
 
-DEF WHOLE_TEXT = 0x81         # a text message in one frame, without extensions
 DEF ROOM = 16                 # before a message, for picows to write the frame's head into (at most 14)
 DEF LARGEST = 32768           # bytes of payload that go this way: three seconds of audio
 DEF AROUND = 1024             # two pieces and two marks around it: what names a stream has at most 64 characters

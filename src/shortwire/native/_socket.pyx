@@ -13,7 +13,7 @@ from libc.string cimport memcpy
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
 from shortwire.native._clock cimport now_ns
-from shortwire.native._media cimport DONE, NOT_MINE, RELAYED, WRITTEN, Shortcut
+from shortwire.native._media cimport DONE, NOT_MINE, RELAYED, WHOLE_TEXT, WRITTEN, Shortcut
 from shortwire.native._uv cimport Watcher
 
 cdef extern from *:
@@ -61,7 +61,6 @@ cdef int64_t FED_NS = 2_000_000_000
 
 DEF MOST_HEAD = 14            # bytes of a frame's head
 DEF READ = 65536              # bytes that are read at once
-DEF WHOLE_TEXT = 0x81         # a text message in one frame, without extensions
 cdef Py_ssize_t ENDLESS = 1 << 48
 """Bytes of a frame that nobody lives to see the end of, or that picows refuses."""
 

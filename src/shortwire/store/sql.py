@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from shortwire.beside import portions
+from shortwire.beside import resting
 from shortwire.clock import Clock
 from shortwire.errors import StoreError
 from shortwire.records import CallEvent, CallRecord
@@ -36,7 +36,8 @@ __all__ = ["SqlCallStore", "StoreTiming"]
 
 T = TypeVar("T")
 _MOST_ROWS: Final = 2**31 - 1
-_PORTION: Final = 5
+_CALLS: Final = 5
+_EVENTS: Final = 20
 """Rows that are read between two rests: 0.2 ms."""
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -135,7 +136,8 @@ class SqlCallStore:
         return await self._read(
             lambda connection: [
                 row_to_event(dict(row))
-                for row in portions(connection.execute(query).yield_per(_PORTION).mappings(), _PORTION)
+                for rows in resting(connection.execute(query).yield_per(_EVENTS).mappings().partitions())
+                for row in rows
             ]
         )
 
@@ -172,8 +174,8 @@ class SqlCallStore:
         def read(connection: Connection) -> Sequence[CallRecord]:
             found = connection.execute(query)
             names = tuple(found.keys())
-            rows = found.yield_per(_PORTION)
-            return [row_to_record(dict(zip(names, row, strict=True))) for row in portions(rows, _PORTION)]
+            portions = resting(found.yield_per(_CALLS).partitions())
+            return [row_to_record(dict(zip(names, row, strict=True))) for rows in portions for row in rows]
 
         return await self._read(read)
 

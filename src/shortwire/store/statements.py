@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from shortwire.beside import portions
+from shortwire.beside import resting
 from shortwire.errors import Conflict
 from shortwire.records import CallRecord
 
@@ -80,12 +80,13 @@ def _write(connection: Connection, updates: dict[str, Row], appended: list[Row],
     for call_id, row in updates.items():
         if row:
             alike.setdefault(frozenset(row), []).append({**row, _WHOSE: call_id})
-    for rows in portions((part for same in alike.values() for part in _cut(same)), 1):
+    for rows in resting(part for same in alike.values() for part in _cut(same)):
         result = connection.execute(_UPDATE, rows, execution_options=_COUNTED)
         applied.ignored += len(rows) - result.rowcount
-    insert = _insert(connection, events).on_conflict_do_nothing()
-    for rows in portions(_cut(appended), 1):
-        result = connection.execute(insert, rows, execution_options=_COUNTED)
+    for rows in resting(_cut(appended)):
+        result = connection.execute(
+            _insert(connection, events).on_conflict_do_nothing(), rows, execution_options=_COUNTED
+        )
         if 0 <= result.rowcount < len(rows):
             applied.ignored += len(rows) - result.rowcount
     updates.clear()

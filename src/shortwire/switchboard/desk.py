@@ -205,8 +205,6 @@ class Switchboard:
             self._by_sid[call_sid] = call
             call.prepare()
             await give_way()
-            if call.record.id not in self._live:
-                return HANGUP  # over already: the server is being stopped
             # The carrier picks up when it has this document; nobody tells us of it afterwards.
             call.learn(CallFact.ANSWERED)
         return self._join_twiml(call, self.context.options.limits.ticket_s)

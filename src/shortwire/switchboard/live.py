@@ -386,8 +386,11 @@ class LiveCall:
             log.debug("call.socket_slow", call_id=self.record.id)
 
     def _tell_findings(self) -> None:
-        self._findings.add(*self.analyst.finish(self._clock.now_ns()))
-        self._findings.tell_all(self.tell)
+        try:
+            self._findings.add(*self.analyst.finish(self._clock.now_ns()))
+            self._findings.tell_all(self.tell)
+        except Exception:  # figures: without them the call has ended all the same
+            log.exception("call.findings_failed", call_id=self.record.id)
 
     def _tell_the_end(self, cause: HangupCause, detail: str) -> None:
         wall = self._clock.wall_s()

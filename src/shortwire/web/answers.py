@@ -9,31 +9,12 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.types import Receive, Scope, Send
 
-from ..beside import give_way
 from ..errors import BridgeError, CarrierRefused
 
-__all__ = ["WEBHOOKS", "LongAnswer", "bridge_error_answer", "error_answer", "is_webhook"]
+__all__ = ["WEBHOOKS", "bridge_error_answer", "error_answer", "is_webhook"]
 
 WEBHOOKS = ("/incoming-call", "/outbound-call-twiml", "/status-callback")
-
-
-_PIECE = 16 * 1024
-"""Bytes handed to the kernel at once. A list of 200 calls is ten of them, and takes half a millisecond in one go."""
-
-
-class LongAnswer(Response):
-    """A body that may be long: it leaves in pieces, and frames go between them."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        left = memoryview(self.body)
-        while len(left) > _PIECE:
-            await send({"type": "http.response.body", "body": bytes(left[:_PIECE]), "more_body": True})
-            left = left[_PIECE:]
-            await give_way()
-        await send({"type": "http.response.body", "body": bytes(left), "more_body": False})
 
 
 def is_webhook(path: str) -> bool:

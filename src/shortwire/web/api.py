@@ -20,7 +20,7 @@ from ..ports import CallDesk
 from ..records import CallEvent, CallRecord
 from ..telemetry.redaction import mask_number
 from ..terms import CallId
-from .answers import LongAnswer
+from .long_answer import LongAnswer
 from .models import CallIdText, CallIn, CallList, CallOut, ErrorOut, IdempotencyKey, ListQuery, call_out
 from .options import WebOptions
 
@@ -112,12 +112,13 @@ def api_routes(desk: CallDesk, options: WebOptions) -> APIRouter:
 async def _written_out(calls: Sequence[CallRecord], more: str | None, *, reveal: bool) -> bytes:
     """A `CallList` as JSON, in portions: two hundred at once keep the frames of all calls waiting for milliseconds, as
     the framework does when it is given the list."""
-    parts: list[bytes] = []
+    parts: list[str] = []
     for number, call in enumerate(calls, 1):
-        parts.append(call_out(call, reveal=reveal).model_dump_json().encode())
+        parts.append(call_out(call, reveal=reveal).model_dump_json())
         if number % _PORTION == 0:
             await give_way()
-    return b'{"calls":[' + b",".join(parts) + b'],"next":' + json.dumps(more).encode() + b"}"
+    before, _, behind = CallList(calls=[], next=more).model_dump_json().partition("[]")
+    return f"{before}[{','.join(parts)}]{behind}".encode()
 
 
 async def _sse(events: AsyncIterator[CallEvent], heartbeat_s: float, number: str) -> AsyncIterator[bytes]:

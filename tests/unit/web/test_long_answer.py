@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shortwire.web.answers import LongAnswer
+from shortwire.web.long_answer import LongAnswer
 
 PIECE = 16 * 1024
 

@@ -14,6 +14,7 @@ from shortwire.errors import CarrierRefused, CarrierUncertain, Conflict, Unavail
 from shortwire.records import EventKind
 from shortwire.terms import CallState, HangupCause
 from shortwire.web import create_app
+from shortwire.web.models import CallList
 
 BEARER = {"Authorization": f"Bearer {KEY}"}
 SIGNED = {"X-Twilio-Signature": "good", "Content-Type": "application/x-www-form-urlencoded"}
@@ -169,6 +170,10 @@ async def test_calls_are_listed_page_by_page(desk: FakeDesk) -> None:
         first = (await http.get("/v1/calls?limit=3")).json()
         second = (await http.get(f"/v1/calls?limit=3&before={first['next']}")).json()
         ended = (await http.get("/v1/calls?state=ended")).json()
+        nothing = (await http.get("/v1/calls?before=call_0")).json()
+        one = (await http.get("/v1/calls/call_4")).json()
+    assert nothing == {"calls": [], "next": None} and first["calls"][0] == one
+    assert all(CallList.model_validate(page, extra="forbid") for page in (first, second, ended, nothing))
     assert [c["id"] for c in first["calls"]] == ["call_4", "call_3", "call_2"] and first["next"] == "call_2"
     assert [c["id"] for c in second["calls"]] == ["call_1", "call_0"] and second["next"] is None
     assert [c["id"] for c in ended["calls"]] == ["call_3", "call_1"]
