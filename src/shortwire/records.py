@@ -104,7 +104,8 @@ class CallRecord:
     """The fields of `CallRequest` that were given, the number excepted."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     turns: tuple[Mapping[str, Any], ...] = ()
-    """One object a turn; keys: `shortwire.call.turns.Turn`."""
+    """One object a turn; keys: `shortwire.call.turns.Turn`. Written at the end; of a call that lives, a store
+    makes them of its events."""
     latencies: Mapping[str, Any] = field(default_factory=dict)
     """Figures of the whole call; keys: `shortwire.call.summary`."""
     node: str = ""

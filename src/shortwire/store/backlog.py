@@ -59,8 +59,6 @@ Item = Create | Update | Append | Barrier
 
 _NEWS_S = 0.08
 """How long a changed state may wait for others: what a killed process has not written of it is lost."""
-_NO_NEWS = frozenset({"turns"})
-"""Columns that say nothing about the state of a call, and change while people talk."""
 
 
 class Backlog:
@@ -109,7 +107,7 @@ class Backlog:
             if self._closed:
                 self._dropped += 1
                 return False
-            if not self._news and not row.keys() <= _NO_NEWS:
+            if not self._news:
                 self._news = True
                 self._changed.notify()
             waiting = self._open_updates.get(call_id)

@@ -5,16 +5,17 @@ It encodes and decodes like the real one, so that what a database would change o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from shortwire.clock import Clock, SystemClock
 from shortwire.errors import StoreError
-from shortwire.records import CallEvent, CallRecord
+from shortwire.records import CallEvent, CallRecord, EventKind
 from shortwire.terms import CallId, CallSid, CallState
 
 from .health import StoreHealth
 from .rows import Row, changes_to_row, event_to_row, record_to_row, row_to_event, row_to_record
+from .so_far import with_turns
 from .statements import IDEMPOTENCY_S, id_conflict, key_conflict
 
 __all__ = ["MemoryCallStore"]
@@ -85,7 +86,7 @@ class MemoryCallStore:
     async def get(self, call_id: CallId) -> CallRecord | None:
         self._check("the database cannot be read")
         row = self._calls.get(call_id)
-        return None if row is None else row_to_record(row)
+        return None if row is None else self._record(row)
 
     async def by_call_sid(self, call_sid: CallSid) -> CallRecord | None:
         self._check("the database cannot be read")
@@ -120,9 +121,16 @@ class MemoryCallStore:
     def _newest_first(self) -> Sequence[Row]:
         return [self._calls[call_id] for call_id in sorted(self._calls, reverse=True)]
 
-    @staticmethod
-    def _records(rows: Iterable[Row]) -> Any:
-        return (row_to_record(row) for row in rows)
+    def _records(self, rows: Iterable[Row]) -> Iterator[CallRecord]:
+        return (self._record(row) for row in rows)
+
+    def _record(self, row: Row) -> CallRecord:
+        record = row_to_record(row)
+        if record.state is CallState.ENDED:
+            return record
+        kept = self._events[record.id]
+        told = [row_to_event(kept[seq]) for seq in sorted(kept)]
+        return with_turns(record, {record.id: [event.data for event in told if event.kind == EventKind.TURN]})
 
     def _check(self, failure: str) -> None:
         if self._closed:

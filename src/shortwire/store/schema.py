@@ -73,6 +73,14 @@ events = sa.Table(
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("data", sa.JSON, nullable=False),
+    # What a reader of a call that lives asks for (`so_far.py`).
+    sa.Index(
+        "ix_events_turns",
+        "call_id",
+        "seq",
+        sqlite_where=sa.text("kind = 'turn'"),
+        postgresql_where=sa.text("kind = 'turn'"),
+    ),
 )
 
 idempotency_keys = sa.Table(

@@ -30,6 +30,7 @@ from .health import StoreHealth
 from .receipt import Receipt
 from .rows import changes_to_row, event_to_row, record_to_row, row_to_event, row_to_record
 from .schema import calls, events
+from .so_far import stored_turns, with_turns
 from .writer import Writer, database_words
 
 __all__ = ["SqlCallStore", "StoreTiming"]
@@ -175,7 +176,9 @@ class SqlCallStore:
             found = connection.execute(query)
             names = tuple(found.keys())
             portions = resting(found.yield_per(_CALLS).partitions())
-            return [row_to_record(dict(zip(names, row, strict=True))) for rows in portions for row in rows]
+            records = [row_to_record(dict(zip(names, row, strict=True))) for rows in portions for row in rows]
+            turns = stored_turns(connection, records)
+            return [with_turns(record, turns) for record in records]
 
         return await self._read(read)
 

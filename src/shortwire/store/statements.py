@@ -75,7 +75,7 @@ def purge_keys(connection: Connection, before: float) -> int:
 
 
 def _write(connection: Connection, updates: dict[str, Row], appended: list[Row], applied: Applied) -> None:
-    # Calls of which the same changed are one statement: nearly always it is the turns, of many calls at once.
+    # Calls of which the same changed are one statement.
     alike: dict[frozenset[str], list[Row]] = {}
     for call_id, row in updates.items():
         if row:

@@ -6,27 +6,19 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from ..call.turns import Turn
-from ..clock import NS_PER_S
 from ..records import EventKind
 from .figures import Figures
 
 __all__ = ["Findings"]
 
-_KEEP_NS = 10 * NS_PER_S
-"""Between two times that a call's turns, all of them, go to its record in the store. Each is stored at once as an
-event; the record is for readers elsewhere, who may be that much behind while the call lives."""
-
 
 class Findings:
     """One call's. It does not know the call, which would never be freed by itself then: whoever asks says how to `tell`
-    an event, and how to `change` the record here and in the store."""
+    an event."""
 
     def __init__(self, figures: Figures) -> None:
         self._figures = figures
         self._waiting: deque[float | Turn] = deque()
-        self._kept = 0
-        """Turns in the store's record."""
-        self._kept_ns = 0
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -50,10 +42,3 @@ class Findings:
     def tell_all(self, tell: Callable[..., None]) -> None:
         while self._waiting:
             self.tell_one(tell)
-
-    def keep(self, now_ns: int, change: Callable[..., None]) -> None:
-        """Have the record in the store follow, now and then."""
-        turns = self._figures.turns
-        if len(turns) > self._kept and now_ns - self._kept_ns >= _KEEP_NS:
-            self._kept, self._kept_ns = len(turns), now_ns
-            change(turns=tuple(turns))

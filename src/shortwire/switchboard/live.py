@@ -289,7 +289,6 @@ class LiveCall:
         self._tell_time(now_ns)
         self.phone.digest()
         self.agent.digest()
-        self._findings.keep(now_ns, self.change)
         if self.session.cause is None:
             if complaint := self._marks.complaint(self.session.downlink.playout, now_ns):
                 self.tell(EventKind.WARNING, text=complaint)

@@ -172,7 +172,6 @@ class Settler:
         wall = context.clock.wall_s()
         disposition = disposition_of(cause, connected=record.connected_at is not None)
         events = await context.store.events(record.id)
-        turns = tuple(event.data for event in events if event.kind == EventKind.TURN)
         context.store.update(
             record.id,
             {
@@ -181,7 +180,7 @@ class Settler:
                 "cause_detail": detail,
                 "disposition": disposition,
                 "ended_at": wall,
-                "turns": max(turns, record.turns, key=len),  # the record may be behind its events
+                "turns": record.turns,
             },
         )
         context.store.append(

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+from types import SimpleNamespace
+
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from shortwire.errors import StoreError
+from shortwire.records import EventKind
 from shortwire.store import open_store
 from shortwire.store.engine import Database
-from shortwire.store.migrate import head_revision, migrate
+from shortwire.store.migrate import _config, head_revision, migrate
 from shortwire.store.opening import _database
-from shortwire.store.schema import VERSION_TABLE, metadata
+from shortwire.store.rows import event_to_row, record_to_row
+from shortwire.store.schema import VERSION_TABLE, calls, events, metadata
+from shortwire.store.so_far import stored_turns
+from shortwire.terms import CallState
 
 
 @pytest.fixture
@@ -77,6 +85,32 @@ def test_restarts_find_open_calls_by_the_small_index(database):
     query = "EXPLAIN QUERY PLAN SELECT * FROM calls WHERE calls.state <> 'ended' ORDER BY calls.id"
     with database.reader.connect() as connection:
         assert "ix_calls_unfinished" in str(connection.execute(sa.text(query)).all())
+
+
+async def test_a_database_of_the_first_schema_is_brought_up_and_keeps_its_calls(place, database, make_call, make_event):
+    with database.writer.begin() as connection:
+        command.upgrade(_config(connection), "0001")
+        call, told = make_call(), {"index": 0}
+        connection.execute(sa.insert(calls).values(record_to_row(call)))
+        connection.execute(sa.insert(events).values(event_to_row(make_event(call, 1, EventKind.TURN, **told))))
+    store = open_store(place)
+    assert (await store.get(call.id)) == dataclasses.replace(call, turns=(told,))
+    await store.close()
+    with database.reader.connect() as connection:
+        assert "ix_events_turns" in {index["name"] for index in sa.inspect(connection).get_indexes("events")}
+
+
+def test_the_turns_of_live_calls_are_found_by_the_small_index(database):
+    migrate(database.writer, database.place)
+    if database.reader.dialect.name != "sqlite":
+        pytest.skip("an empty PostgreSQL table is always scanned")
+    asked: list[str] = []
+    with database.reader.connect() as connection:
+        sa.event.listen(connection, "before_cursor_execute", lambda *called: asked.append(called[2]))
+        stored_turns(connection, [SimpleNamespace(id="call_1", state=CallState.CONNECTED)])
+        (query,) = [query for query in asked if "kind" in query]
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", ("call_1",))
+        assert "ix_events_turns" in str(plan.all())
 
 
 def test_a_newer_database_is_refused_with_one_sentence(place, database):

@@ -80,6 +80,23 @@ async def test_a_read_sees_every_update_before_it(store, make_call):
     assert (await store.get(call.id)).cause is None
 
 
+async def test_the_turns_of_a_call_that_lives_are_those_that_were_told(store, make_call, make_event):
+    quiet, talks, over = [
+        await store.create(make_call(number, state=CallState.CONNECTED, call_sid=CallSid(f"CA{number}")))
+        for number in (1, 2, 3)
+    ]
+    for call in (talks, over):
+        store.append(make_event(call, 1, EventKind.TURN, index=0, party="hello"))
+        store.append(make_event(call, 2, EventKind.PARTY_SAID, text="hello"))
+        store.append(make_event(call, 3, EventKind.TURN, index=1))
+    told = ({"index": 0, "party": "hello"}, {"index": 1})
+    store.update(over.id, {"state": CallState.ENDED, "turns": (*told, {"index": 2})})
+    assert (await store.get(talks.id)).turns == told
+    assert (await store.by_call_sid(CallSid("CA2"))).turns == told
+    assert [(call.id, call.turns) for call in await store.unfinished()] == [(quiet.id, ()), (talks.id, told)]
+    assert [call.turns for call in await store.list()] == [(*told, {"index": 2}), told, ()]
+
+
 async def test_all_fields_but_id_and_birth_can_change(store, make_call):
     call = await store.create(make_call())
     store.update(call.id, FULL)
