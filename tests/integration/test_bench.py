@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+from shortwire.bench import beside
+from shortwire.bench.beside import chosen_kinds
 from shortwire.bench.load import Load
 from shortwire.bench.machine import Cores, tree
 from shortwire.bench.processes import Process
@@ -119,6 +122,39 @@ async def test_something_can_go_on_beside_the_calls(bench: Bench) -> None:
     found = await measure(bench, shortwire("optimized"), SHORT, during)
     assert found.problems == []
     assert 2 in asked
+
+
+@pytest.mark.parametrize("kind", ["calls", "api", "refused"])
+async def test_the_work_beside_the_calls_is_really_done(
+    bench: Bench, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As any other process, and little enough of it, for a machine that is busy with other tests.
+    monkeypatch.setattr(beside, "step_back", lambda: None)
+    monkeypatch.setattr(beside, "_STEPS_BACK", {})
+    monkeypatch.setattr(beside, "_COMPANY", 1)
+    monkeypatch.setattr(beside, "_COMPANY_CALL_S", 0.2)
+    (chosen,) = chosen_kinds([kind])
+    load = dataclasses.replace(SHORT, seconds=6.0)
+    found = await measure(bench, shortwire(kind), load, chosen.during(bench) if chosen.during else None)
+    assert found.problems == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"), [("calls", "0 reached their agent"), ("api", "answered with 401"), ("refused", "answered with 0")]
+)
+async def test_work_that_is_not_done_makes_no_figure(
+    bench: Bench, kind: str, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (chosen,) = chosen_kinds([kind])
+    assert chosen.during is not None
+    astray = {"calls": {"port": 1}, "api": {"api_key": "wrong"}, "refused": {"port": 1}}[kind]
+
+    async def during(standing: Standing, phones: Process) -> None:
+        assert chosen.during is not None
+        await chosen.during(bench)(dataclasses.replace(standing, **astray), phones)
+
+    found = await measure(bench, shortwire(kind), SHORT, during)
+    assert [problem for problem in found.problems if word in problem], found.problems
 
 
 async def test_a_soak_comes_back_to_where_it_began(bench: Bench) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from ..clock import SystemClock
 from .ask import Questions, first_question, say
 from .line import Line, accept_key, header
+from .machine import step_back
 from .poll import Loop
 from .stamp import EXTRA, NOBODY, Voice, read
 from .tally import Tally
@@ -135,6 +136,8 @@ class AgentSide:
         self._listener.listen(2048)
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
+        self.signs_for = self.port
+        """Where the agent is that signed URLs lead to."""
         loop.add(self._listener, self)
 
     def reset(self) -> None:
@@ -170,7 +173,8 @@ class AgentSide:
         elif b"get-signed-url" in target or b"get_signed_url" in target:
             self.signed_urls += 1
             web = "wss" if self._tls else "ws"
-            where = f"{web}://{header(head, b'host').decode()}/v1/convai/conversation"
+            host = header(head, b"host").decode().rpartition(":")[0]
+            where = f"{web}://{host}:{self.signs_for}/v1/convai/conversation"
             self._answer(line, 200, {"signed_url": f"{where}?agent_id=bench&conversation_signature=bench"})
         elif found := _CARRIER_CALL.search(target):
             account, call = found[1].decode(), found[2].decode()
@@ -203,7 +207,9 @@ class AgentSide:
         Conversation(self, line)
 
     def question(self, asked: dict[str, Any]) -> None:
-        """`reset`, `window`, `quiet`, `mute` (that many conversations), `drop` (kept-alive requests) or `report`."""
+        """`reset`, `window`, `quiet`, `mute` (that many conversations), `drop` (kept-alive requests), `sign_for`
+        (another agent's port) or `report`."""
+        self.signs_for = asked.get("sign_for", self.signs_for)
         if "drop" in asked:
             for line in list(self.lines):
                 line.close()
@@ -237,6 +243,8 @@ class AgentSide:
 def main() -> None:
     """Until standard input ends."""
     config = first_question()
+    if config.get("steps_back"):
+        step_back()
     loop = Loop()
     side = AgentSide(loop, config)
     Questions(loop, side.question)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import http.client
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,8 @@ from urllib.parse import urlencode
 
 from ..errors import UsageError
 from .load import Load, Measured
-from .processes import Process
+from .machine import step_back
+from .processes import BenchError, Process
 from .rounds import Progress
 from .run import PUBLIC_HOST, Bench, During, Standing, measure
 from .stamp import EXTRA
@@ -23,6 +23,7 @@ __all__ = ["KINDS", "NOTHING", "Kind", "beside", "chosen_kinds"]
 NOTHING = "nothing beside"
 _COMPANY = 10
 _COMPANY_CALL_S = 2.0
+_STEPS_BACK = {"steps_back": True}
 _SENT_REQUESTS = 20.0
 _REFUSED = 50.0
 
@@ -39,32 +40,45 @@ class Kind:
 
 
 def _coming_and_going(bench: Bench) -> During:
-    """Other calls: rows written, signed URLs fetched, connections made, objects made and thrown away."""
+    """Other calls: rows written, signed URLs fetched, connections made, objects made and thrown away.
+
+    Their telephones and their agent are others than those that measure, whose handshakes would be in every figure.
+    """
 
     async def during(standing: Standing, _phones: Process) -> None:
-        config = {
+        phones = {
             **standing.phones_config(),
             "calls": _COMPANY,
             "call_s": _COMPANY_CALL_S,
             "first_number": EXTRA,
             "seconds": 3600.0,
             "forget": True,
+            **_STEPS_BACK,
         }
-        async with bench.phones(standing, config) as company:
-            async for _ in company.answers():
-                pass
+        agent = bench.agent({**standing.agent_config, **_STEPS_BACK}, standing.log.with_name("company.log"))
+        async with agent as (process, port):
+            standing.agent.ask({"sign_for": port})
+            try:
+                async with bench.phones(standing, phones) as company:
+                    async for _ in company.answers():
+                        pass
+            finally:
+                process.ask({"report": True})
+                reached = len((await process.answer("report", 10.0))["report"]["opened"])
+                if reached <= _COMPANY:
+                    raise BenchError(f"calls should have come and gone, and {reached} reached their agent")
 
     return during
 
 
-def _often(per_second: float, request: Callable[[Standing], None]) -> Callable[[Bench], During]:
-    """The same request again and again, one after the other."""
+def _often(per_second: float, request: Callable[[Standing], int], status: int) -> Callable[[Bench], During]:
+    """The same request again and again, one after the other; each has to be answered with `status`."""
 
     def prepared(_bench: Bench) -> During:
         async def during(standing: Standing, _phones: Process) -> None:
             while True:
-                with contextlib.suppress(OSError, http.client.HTTPException):
-                    await asyncio.to_thread(request, standing)
+                if (found := await asyncio.to_thread(request, standing)) != status:
+                    raise BenchError(f"a request beside was answered with {found} instead of {status}")
                 await asyncio.sleep(1 / per_second)
 
         return during
@@ -72,11 +86,11 @@ def _often(per_second: float, request: Callable[[Standing], None]) -> Callable[[
     return prepared
 
 
-def _listing(standing: Standing) -> None:
-    _ask(standing, "GET", "/v1/calls?limit=200", {"Authorization": f"Bearer {standing.api_key}"})
+def _listing(standing: Standing) -> int:
+    return _ask(standing, "GET", "/v1/calls?limit=200", {"Authorization": f"Bearer {standing.api_key}"})
 
 
-def _refused(standing: Standing) -> None:
+def _refused(standing: Standing) -> int:
     """A webhook that nobody signed."""
     body = urlencode({"CallSid": "CA" + "f" * 32, "AccountSid": standing.account_sid, "From": "+12025550199"})
     headers = {
@@ -84,14 +98,20 @@ def _refused(standing: Standing) -> None:
         "Content-Type": "application/x-www-form-urlencoded",
         "X-Twilio-Signature": "AAAAAAAAAAAAAAAAAAAAAAAAAAA=",
     }
-    _ask(standing, "POST", "/incoming-call", headers, body)
+    return _ask(standing, "POST", "/incoming-call", headers, body)
 
 
-def _ask(standing: Standing, method: str, path: str, headers: dict[str, str], body: str | None = None) -> None:
+def _ask(standing: Standing, method: str, path: str, headers: dict[str, str], body: str | None = None) -> int:
+    """The answer's status; 0 if there was none."""
+    step_back()
     door = http.client.HTTPConnection("127.0.0.1", standing.port, timeout=10)
     try:
         door.request(method, path, body, headers)
-        door.getresponse().read()
+        answer = door.getresponse()
+        answer.read()
+        return answer.status
+    except (OSError, http.client.HTTPException):
+        return 0
     finally:
         door.close()
 
@@ -99,8 +119,8 @@ def _ask(standing: Standing, method: str, path: str, headers: dict[str, str], bo
 KINDS = (
     Kind("calls", "5 calls a second come and go: database, signed URLs, connections, logs, garbage", _coming_and_going),
     Kind("look-ups", "the same, and the agent's host has to be looked up by name", _coming_and_going, {}, "localhost"),
-    Kind("api", "20 times a second the list of 200 calls is asked for", _often(_SENT_REQUESTS, _listing)),
-    Kind("refused", "50 forged webhooks a second are refused", _often(_REFUSED, _refused)),
+    Kind("api", "20 times a second the list of 200 calls is asked for", _often(_SENT_REQUESTS, _listing, 200)),
+    Kind("refused", "50 forged webhooks a second are refused", _often(_REFUSED, _refused, 403)),
     Kind("tape", "each call writes its tape", None, {"SHORTWIRE_TAPE": "true"}),
     Kind("debug-log", "LOG_LEVEL=debug", None, {"LOG_LEVEL": "debug"}),
 )

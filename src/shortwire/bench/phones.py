@@ -13,6 +13,7 @@ from typing import Any
 from ..call.summary import Histogram
 from ..clock import SystemClock
 from .ask import Questions, first_question, say
+from .machine import step_back
 from .phone import Phone
 from .poll import Loop
 from .stamp import Voice
@@ -216,6 +217,8 @@ class PhoneSide:
 def main() -> None:
     """Until everything is measured, or standard input ends."""
     config = first_question()
+    if config.get("steps_back"):
+        step_back()
     loop = Loop()
     side = PhoneSide(loop, config)
     Questions(loop, side.question)

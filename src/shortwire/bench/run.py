@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +44,14 @@ class Standing:
     load: Load
     server: Process
     agent: Process
+    agent_config: Mapping[str, Any]
     port: int
     api_key: str
     account_sid: str
     auth_token: str
-    idle: Usage | None
     log: Path
+    idle: Usage | None = None
+    """Before the first call."""
     heard: list[dict[str, Any]] = field(default_factory=list)
     """What the phones said beside the course of the run."""
 
@@ -106,16 +108,7 @@ class Bench:
             if load.tls:
                 config["tls"] = _certificate(folder)
                 certificate = dict.fromkeys(_TRUSTED, config["tls"]["ca"])
-            agent = await exits.enter_async_context(
-                started(
-                    "the agent",
-                    [sys.executable, "-m", "shortwire.bench.agent"],
-                    cores=self.cores.agent,
-                    log=folder / "agent.log",
-                    first=config,
-                )
-            )
-            agent_port = (await agent.answer("port", _START_S))["port"]
+            agent, agent_port = await exits.enter_async_context(self.agent(config, folder / "agent.log"))
             port, key, token = free_port(), secrets.token_urlsafe(24), secrets.token_hex(16)
             account = "AC" + secrets.token_hex(16)
             environment = subject.environment(
@@ -150,11 +143,11 @@ class Bench:
             )
             await _answers(server, port)
             # The first call pays for what is imported and made once.
-            warm = Standing(
-                subject, Load(calls=1, seconds=0.5, warmup_s=0.3), server, agent, port, key, account, token, None, log
+            standing = Standing(
+                subject, Load(calls=1, seconds=0.5, warmup_s=0.3), server, agent, config, port, key, account, token, log
             )
-            await self._warm(warm)
-            yield Standing(subject, load, server, agent, port, key, account, token, usage(server.pid), log)
+            await self._warm(standing)
+            yield replace(standing, load=load, idle=usage(server.pid))
 
     async def _warm(self, standing: Standing) -> None:
         config = {**standing.phones_config(), "calls": 1, "call_s": 0.0, "first_number": 0}
@@ -163,6 +156,13 @@ class Bench:
         standing.agent.ask({"reset": True})
         if report["failed"]:
             raise BenchError(f"the call to warm up: {report['failed'][0]}; {standing.server.last_words()[-300:]}")
+
+    @asynccontextmanager
+    async def agent(self, config: Mapping[str, Any], log: Path) -> AsyncIterator[tuple[Process, int]]:
+        """With its port."""
+        command = [sys.executable, "-m", "shortwire.bench.agent"]
+        async with started("the agent", command, cores=self.cores.agent, log=log, first=config) as agent:
+            yield agent, (await agent.answer("port", _START_S))["port"]
 
     @asynccontextmanager
     async def phones(self, standing: Standing, config: Mapping[str, Any]) -> AsyncIterator[Process]:
