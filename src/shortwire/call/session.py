@@ -23,6 +23,7 @@ from .downlink import Downlink
 from .options import Limits
 from .side import BARGE_IN, FROM_AGENT, FROM_PHONE, NOTE, TICK, TO_AGENT, WORDS, SideLog, Wire, nobody_listens
 from .uplink import AudioConverter, Send, Uplink
+from .waits import Oddities, Waits
 
 __all__ = ["CallSession", "Converters", "Fact", "SessionOptions", "Wish"]
 
@@ -31,14 +32,6 @@ Converters = Callable[[str, str], tuple[AudioConverter | None, AudioConverter | 
 format that cannot be used."""
 
 _STREAM_SID = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
-_MAX_MALFORMED = 20
-"""Messages that follow no page, from one side within `_MALFORMED_NS`. A side that is merely newer than the
-pages sends such a message now and then, for as long as the call lasts; a broken one sends nothing else."""
-_MALFORMED_NS = 10 * NS_PER_S
-_PAUSED_S = {Leg.PHONE: 3, Leg.AGENT: 8}
-"""How long a socket may take no data. The agent's is told after a second or two of audio, the phone's after a minute
-and more: 10 s at most in both cases, and no more than it takes to find a dead peer."""
-_TOOK_NOTHING = {Leg.PHONE: (HangupCause.OVERLOAD, "media"), Leg.AGENT: (HangupCause.AGENT_LOST, "agent's")}
 _GRACE_NS = 2 * NS_PER_S
 """How much later than by our clock the goodbye may have been heard: the network, both ways, and jitter."""
 
@@ -107,18 +100,15 @@ class CallSession:
         """Messages of either side that follow no page, or come where the page has no place for them."""
         self._shortens = options.splice and not options.taped
         """Messages that are no audio may go the short way too: nobody wants to know of them."""
-        self._strikes: dict[Leg, tuple[int, int]] = {}
-        """Since when, and how many, of each side."""
+        self._oddities = Oddities()
+        self.waits = Waits(limits)
+        """True while somebody is waited for whose time is counted in seconds: wants to be told the time each second."""
         self._stream_sid = ""
         self._send_phone: Send | None = None
         self._send_agent: Send | None = None
-        self._phone_open_ns = 0
-        self._started_ns = 0
-        self._agent_ready_ns = 0
         self._agent_error = ""
         self._goodbye_ns = 0
         """Last deadline of the goodbye; 0: none is being heard."""
-        self._paused_ns: dict[Leg, int] = {}
 
     # The phone leg
 
@@ -127,7 +117,7 @@ class CallSession:
         if self.cause is not None:
             return  # hung up meanwhile: the driver closes it
         self._send_phone = send
-        self._phone_open_ns = now_ns
+        self.waits.phone_open_ns = now_ns
         if self._options.open_agent_early:
             self._wish(Wish.OPEN_AGENT)
 
@@ -146,7 +136,7 @@ class CallSession:
     def phone_paused(self, paused: bool, now_ns: int) -> None:
         """The media socket takes no data (True), or does again."""
         self.downlink.paused = paused
-        self._paused(Leg.PHONE, paused, now_ns)
+        self.waits.paused(Leg.PHONE, paused, now_ns)
 
     def phone_closed(self, code: int, reason: str, now_ns: int) -> None:
         """The media socket is gone. Without a `stop` before, only the carrier knows why."""
@@ -167,7 +157,7 @@ class CallSession:
             return False
         match message:
             case twilio.Media():
-                if not self._started_ns or message.media.track != "inbound":
+                if not self.waits.started_ns or message.media.track != "inbound":
                     self.malformed += 1
                     return False
                 return self.uplink.slow_media(message.media.payload, now_ns)
@@ -186,7 +176,7 @@ class CallSession:
 
     def _phone_started(self, message: twilio.Start, now_ns: int) -> None:
         start = message.start
-        if self._started_ns:
+        if self.waits.started_ns:
             self.malformed += 1
             return
         if self.cause is not None and not self._goodbye_ns:
@@ -202,7 +192,7 @@ class CallSession:
         if _STREAM_SID(start.streamSid) is None:
             self.finish(HangupCause.MEDIA_PROTOCOL, now_ns, "start with an unusable streamSid")
             return
-        self._started_ns = now_ns
+        self.waits.started_ns = now_ns
         self._stream_sid = start.streamSid
         self.uplink.begin(start.streamSid, now_ns)
         self._tell(
@@ -253,7 +243,7 @@ class CallSession:
     def agent_paused(self, paused: bool, now_ns: int) -> None:
         """The agent's socket takes no data (True), or does again."""
         self.uplink.pause(paused)
-        self._paused(Leg.AGENT, paused, now_ns)
+        self.waits.paused(Leg.AGENT, paused, now_ns)
 
     def agent_closed(self, code: int, reason: str, now_ns: int) -> None:
         """The conversation socket is gone; 1006 if without a close frame."""
@@ -261,7 +251,7 @@ class CallSession:
         self.downlink.answer(None)
         self.uplink.stop()
         cause = cause_of_close(code, reason, self._agent_error)
-        normal = code == 1000 and bool(self._agent_ready_ns)
+        normal = code == 1000 and bool(self.waits.agent_ready_ns)
         if cause is HangupCause.AGENT_ENDED and not normal:
             cause = HangupCause.AGENT_ERROR
         words = [f"agent closed with {code} {reason}".strip()]
@@ -310,14 +300,14 @@ class CallSession:
 
     def _agent_is_ready(self, event: elevenlabs.MetadataEvent, now_ns: int) -> None:
         send = self._send_agent
-        if self._agent_ready_ns or send is None or self.cause is not None:
+        if self.waits.agent_ready_ns or send is None or self.cause is not None:
             return
         try:
             up, down = self._options.converters(event.user_input_audio_format, event.agent_output_audio_format)
         except ValueError as error:
             self.finish(HangupCause.AGENT_FORMAT_UNUSABLE, now_ns, str(error))
             return
-        self._agent_ready_ns = now_ns
+        self.waits.agent_ready_ns = now_ns
         self._tell(
             EventKind.AGENT_READY,
             now_ns,
@@ -375,7 +365,7 @@ class CallSession:
         Nearly always there is nothing to do, and nothing is noted either.
         """
         due = self.downlink.due(now_ns)
-        overdue = self._overdue(now_ns) if self.cause is None else None
+        overdue = self.waits.overdue(self.uplink.last_frame_ns, now_ns) if self.cause is None else None
         if not due and overdue is None and self.cause is None:
             return
         self.wire((now_ns, TICK, None))
@@ -386,33 +376,6 @@ class CallSession:
         elif self.cause is not None:
             self._goodbye_if_heard(now_ns)
 
-    @property
-    def waits(self) -> bool:
-        """Somebody is waited for whose time is counted in seconds: it wants to be told the time each second."""
-        return bool(self._paused_ns) or not self._agent_ready_ns
-
-    def _overdue(self, now_ns: int) -> tuple[HangupCause, str] | None:
-        """Whether somebody was waited for long enough."""
-        limits = self._limits
-        for leg, since_ns in self._paused_ns.items():
-            if now_ns - since_ns > _PAUSED_S[leg] * NS_PER_S:
-                cause, whose = _TOOK_NOTHING[leg]
-                return cause, f"the {whose} socket took no data for {_PAUSED_S[leg]} s"
-        if self._started_ns:
-            if now_ns - self.uplink.last_frame_ns > limits.frame_gap_s * NS_PER_S:
-                return HangupCause.MEDIA_LOST, f"no frame from the carrier for {limits.frame_gap_s:g} s"
-            if not self._agent_ready_ns and now_ns - self._started_ns > limits.agent_wait_s * NS_PER_S:
-                return HangupCause.AGENT_UNREACHABLE, f"the agent was not ready in {limits.agent_wait_s:g} s"
-        elif self._phone_open_ns and now_ns - self._phone_open_ns > limits.stream_start_s * NS_PER_S:
-            return HangupCause.MEDIA_PROTOCOL, f"no start message in {limits.stream_start_s:g} s"
-        return None
-
-    def _paused(self, leg: Leg, paused: bool, now_ns: int) -> None:
-        if paused:
-            self._paused_ns.setdefault(leg, now_ns)
-        else:
-            self._paused_ns.pop(leg, None)
-
     def _to_agent(self, message: bytes, now_ns: int) -> None:
         if self._send_agent is not None:
             self._send_agent(message)
@@ -420,15 +383,12 @@ class CallSession:
 
     def _count_malformed(self, leg: Leg, what: str, now_ns: int) -> None:
         self.malformed += 1
-        if leg not in self._strikes:
+        first, lately, too_many = self._oddities.count(leg, now_ns)
+        if first:
             self._tell(EventKind.WARNING, now_ns, text=f"ignored: {what[:200]}")
-        since_ns, count = self._strikes.get(leg, (now_ns, 0))
-        if now_ns - since_ns > _MALFORMED_NS:
-            since_ns, count = now_ns, 0
-        self._strikes[leg] = since_ns, count + 1
-        if count >= _MAX_MALFORMED:
+        if too_many:
             cause = HangupCause.MEDIA_PROTOCOL if leg is Leg.PHONE else HangupCause.AGENT_ERROR
-            self.finish(cause, now_ns, f"{count + 1} messages that follow no page: {what[:200]}")
+            self.finish(cause, now_ns, f"{lately} messages that follow no page: {what[:200]}")
 
     def _tell(self, kind: str, now_ns: int, /, **data: Any) -> None:
         self.facts.append(Fact(kind, now_ns, data))

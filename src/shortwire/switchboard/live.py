@@ -24,6 +24,7 @@ from ..clock import NS_PER_S
 from ..errors import AgentError
 from ..records import CallEvent, CallRecord, EventKind
 from ..terms import CallSid, CallState, ConversationId, HangupCause, StreamSid
+from .both_legs import BothLegs
 from .context import Context
 from .ending import disposition_of, overdue
 from .figures import Figures
@@ -39,8 +40,10 @@ __all__ = ["LiveCall"]
 
 log = structlog.get_logger(__name__)
 
+_CLOSE_FIRST_S = 1.0
+"""How long the other side may take to close the sockets by itself."""
 _CLOSE_S = 2.5
-"""How long the sockets may take to close."""
+"""How long the sockets may take to close when we have."""
 _DIAL_S = 12.0
 """How long the carrier's answer to the dial is waited for before its call is given up; longer than its deadline."""
 
@@ -78,6 +81,7 @@ class LiveCall:
         recorder = new_recorder(self.session.side, keeps=options.taped) if context.options.native else None
         self.phone = PhoneLeg(self.session, context.clock, self, recorder)
         self.agent = AgentLeg(self.session, context.clock, self, recorder)
+        self._legs = BothLegs(self.phone, self.agent)
         self.line = AgentLine(context, record.agent_id, self.api_time)
         self._marks = MarkWatch()
         self.analyst = Analyst(self.session.side, taping.write if taping else None)
@@ -85,7 +89,6 @@ class LiveCall:
         """In the middle of an analysis: the side log was heard, and the rest is still to be done."""
         self._pumping = False
         self._winding_up: asyncio.Task[None] | None = None
-        self._legs_closed = asyncio.Event()
         self._carrier_over = False
         """The carrier has said that the call is over."""
         self.dialing: asyncio.Task[None] | None = None
@@ -239,11 +242,7 @@ class LiveCall:
         self._wake(self)
         if self.session.cause is not None:
             self.learn(CallFact.CAUSE_KNOWN)
-        if not self._sockets_open():
-            self._legs_closed.set()
-
-    def _sockets_open(self) -> bool:
-        return self.phone.socket is not None or self.agent.socket is not None
+        self._legs.closed()
 
     # Time
 
@@ -334,7 +333,7 @@ class LiveCall:
             await self._wind_up()
         except Exception:
             log.exception("call.wind_up_failed", call_id=self.record.id)
-            self._close_sockets()
+            self._legs.close()
             self._tell_findings()
             self._tell_the_end(HangupCause.INTERNAL_ERROR, "winding up failed; see the log")
 
@@ -346,7 +345,7 @@ class LiveCall:
         await self._wait_for_the_dial()
         if cause is HangupCause.PARTY_HANGUP:
             # The carrier closes the stream after its `stop`; give it the first word.
-            await self._wait_for_sockets(1.0)
+            await self._legs.gone(_CLOSE_FIRST_S)
         elif not self._carrier_over:
             cause, detail = await self._hanging_up.hang_up(
                 self.record,
@@ -357,9 +356,10 @@ class LiveCall:
                 found=lambda sid: self.change(call_sid=sid),
                 told=lambda ms: self.api_time("Twilio", "end call", ms),
             )
-            await self._wait_for_sockets(1.0)
-        self._close_sockets()
-        await self._wait_for_sockets(_CLOSE_S)
+            await self._legs.gone(_CLOSE_FIRST_S)
+        self._legs.close()
+        if not await self._legs.gone(_CLOSE_S):
+            log.debug("call.socket_slow", call_id=self.record.id)
         await give_way()
         self._tell_findings()
         await give_way()
@@ -369,20 +369,6 @@ class LiveCall:
         """While the carrier is being asked there is nothing that could be hung up yet."""
         if self.dialing is not None and self.record.call_sid is None:
             await asyncio.wait({self.dialing}, timeout=_DIAL_S)
-
-    def _close_sockets(self) -> None:
-        self.phone.close(1000, "call ended")
-        self.agent.close(1000, "call ended")
-
-    async def _wait_for_sockets(self, deadline_s: float) -> None:
-        if not self._sockets_open():
-            return
-        self._legs_closed.clear()  # set once before the agent's socket was there, it would say too much
-        try:
-            async with asyncio.timeout(deadline_s):
-                await self._legs_closed.wait()
-        except TimeoutError:
-            log.debug("call.socket_slow", call_id=self.record.id)
 
     def _tell_findings(self) -> None:
         try:
@@ -418,6 +404,5 @@ class LiveCall:
         )
         log.info("call.ended", call_id=self.record.id, cause=cause.value, detail=detail, duration_s=duration_s)
         self._on_over(self)
-        self.phone.part()
-        self.agent.part()
+        self._legs.part()
         self.line.part()

@@ -278,7 +278,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule(sid=st.sampled_from([SID, SID, SID, "MZother"]), track=st.sampled_from(["inbound", "inbound", "outbound"]))
     def phone_media(self, sid: str, track: str) -> None:
-        ready = self.session._agent_ready_ns and self.session.cause is None and not self.session.uplink._paused
+        ready = self.session.waits.agent_ready_ns and self.session.cause is None and not self.session.uplink._paused
         relayed = self.session.phone_message(media(FRAME, sid=sid, track=track), self.tick_of())
         assert not relayed or ready
 
