@@ -73,6 +73,8 @@ class CarrierCall:
     """Twilio's status: queued, ringing, in-progress, completed, busy, failed, no-answer, canceled."""
     to: str = ""
     created_at: float | None = None
+    queued_s: float = 0.0
+    """For how long the carrier expects not to dial it yet, as it says when it accepts the call."""
 
 
 @dataclass(frozen=True, slots=True)

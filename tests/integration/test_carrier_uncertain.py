@@ -14,6 +14,7 @@ from live_house import POLITE, SAYS_GOODBYE, House, Leftovers, open_house
 
 from shortwire.emulators.scenario import PartyScript
 from shortwire.emulators.twilio.fields import check_create
+from shortwire.errors import StoreError
 from shortwire.switchboard import settle
 
 RINGS = PartyScript(ring_s=30)
@@ -108,6 +109,34 @@ async def test_hung_up_while_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert body["cause"]["slug"] == "api_hangup"
         assert house.carrier_call().ending is not None
         await house.nothing_is_left()
+
+
+async def test_a_store_that_fails_while_the_call_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with unclear(tmp_path, monkeypatch, how="500", places=True, party=POLITE, agent=SAYS_GOODBYE) as house:
+        store, asked = house.desk.context.store, []
+        by_call_sid = type(store).by_call_sid
+
+        async def fails_at_first(self: Any, sid: Any) -> Any:
+            asked.append(sid)
+            if len(asked) == 1:
+                raise StoreError("the database cannot be read", details="database is locked")
+            return await by_call_sid(self, sid)
+
+        monkeypatch.setattr(type(store), "by_call_sid", fails_at_first)
+        call = await house.ended(await place_unclearly(house))
+        assert (call["cause"], call["disposition"]) == ("agent_ended", "answered")
+
+
+async def test_hung_up_while_unknown_and_the_store_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with unclear(tmp_path, monkeypatch, how="500", places=True, party=RINGS) as house:
+        call_id = await place_unclearly(house)
+
+        async def fails(_self: Any, _sid: Any) -> Any:
+            raise StoreError("the database cannot be read", details="database is locked")
+
+        monkeypatch.setattr(type(house.desk.context.store), "by_call_sid", fails)
+        _, body = await house.api("POST", f"/v1/calls/{call_id}/hangup")
+        assert (body["state"], body["cause"]["slug"]) == ("ended", "api_hangup")
 
 
 async def test_hung_up_while_the_carrier_is_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

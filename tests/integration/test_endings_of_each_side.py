@@ -60,12 +60,14 @@ async def test_the_goodbye_is_heard_to_its_end(tmp_path: Path, profile: str) -> 
         await before.none()
 
 
-async def test_figures_that_fail_keep_no_call_from_ending(tmp_path: Path, profile: str) -> None:
+@pytest.mark.parametrize("failing", ["analyst.finish", "figures.summary"])
+async def test_figures_that_fail_keep_no_call_from_ending(tmp_path: Path, profile: str, failing: str) -> None:
     async with open_house(tmp_path, party=POLITE, agent=SAYS_GOODBYE, shortwire_profile=profile) as house:
         before = Leftovers(house)
         call_id = await house.place()
         live = house.desk._live[CallId(call_id)]
-        live.analyst.finish = lambda _now_ns: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+        whose, _, what = failing.partition(".")
+        setattr(getattr(live, whose), what, lambda _: 1 / 0)
         del live
         call = await house.ended(call_id)
         assert (call["cause"], call["disposition"]) == ("agent_ended", "answered")

@@ -30,7 +30,7 @@ async def test_turns_are_made_of_the_events(tmp_path: Path) -> None:
         for seq, turn in enumerate(told, 1):
             context.store.append(CallEvent(left.id, seq, context.clock.wall_s(), EventKind.TURN, turn))
         await context.store.flush()
-        await house.desk._settler.after_restart()
+        house.desk._settler.settle(await house.desk._settler.left_open())
         await house.until(lambda: not house.desk._settler._tasks, "the call to be settled")
         settled = await house.desk.get(left.id)
         assert (settled.state, settled.cause) == (CallState.ENDED, HangupCause.CARRIER_UNKNOWN)  # no such call there

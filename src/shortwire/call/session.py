@@ -273,10 +273,11 @@ class CallSession:
                 self._to_agent(elevenlabs.pong(message.ping_event.event_id), now_ns)
             case elevenlabs.Audio():
                 event = message.audio_event
-                return self.downlink.slow_audio(event.audio_base_64, event.event_id, now_ns)
+                return self.downlink.slow_audio(event.audio_base_64, elevenlabs.event_number(event.event_id), now_ns)
             case elevenlabs.Interruption():
                 # `clear` is written inside; the fact waits for `phone_written`, which knows when.
-                return self.downlink.interrupt(message.interruption_event.event_id, now_ns) is not None
+                event_id = elevenlabs.event_number(message.interruption_event.event_id)
+                return self.downlink.interrupt(event_id, now_ns) is not None
             case elevenlabs.UserTranscript():
                 self._tell(EventKind.PARTY_SAID, now_ns, text=message.user_transcription_event.user_transcript)
             case elevenlabs.AgentResponse():

@@ -16,7 +16,6 @@ cdef double REFINED_MS = 10_000.0
 cdef double MARK_LEAST_MS = 500.0
 cdef double MARK_MOST_MS = 2000.0
 cdef int64_t LONG_AGO_NS = -(<int64_t>1 << 62)
-cdef int64_t LATEST_EVENT = <int64_t>1 << 62       # an agent may number as it likes, but not everything has room
 cdef int64_t NOT_TOLD = -(<int64_t>1 << 62)
 
 
@@ -57,7 +56,7 @@ cdef class Playout:
 
     @stale_below.setter
     def stale_below(self, event_id):
-        self.stale = min(event_id, LATEST_EVENT)
+        self.stale = event_id
 
     @property
     def written_ms(self):

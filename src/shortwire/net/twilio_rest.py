@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
@@ -259,7 +260,13 @@ def _carrier_call(call: Any) -> CarrierCall:
         status=str(call.status or ""),
         to=str(call.to or ""),
         created_at=created.timestamp() if created else None,
+        queued_s=_milliseconds(call.queue_time) / 1000,
     )
+
+
+def _milliseconds(text: Any) -> float:
+    """The resource's `queue_time`, a text (section 3.3); 0 where it is missing or odd."""
+    return float(text) if re.fullmatch(r"\d{1,9}", str(text or ""), re.ASCII) else 0.0
 
 
 def _seconds(text: Any) -> float:

@@ -14,7 +14,6 @@ from typing import Any
 
 import structlog
 
-from ..beside import give_way
 from ..call.state import CallFact, fact_of_status
 from ..clock import NS_PER_MS
 from ..errors import CarrierRefused, CarrierUncertain, NotFound, Unavailable
@@ -30,12 +29,13 @@ from ..terms import (
     HangupCause,
     Profile,
 )
-from ..wire.twiml import BUSY, HANGUP, connect_stream
+from ..wire.twiml import HANGUP, connect_stream
 from .collector import Collector
 from .context import Context
 from .ending import CAUSE_OF_STATUS
 from .hanging_up import HangingUp
 from .ids import new_call_id
+from .incoming import Incoming
 from .live import LiveCall
 from .openings import request_fields
 from .settle import Settler
@@ -49,6 +49,8 @@ log = structlog.get_logger(__name__)
 MEDIA_PATH = "/outbound-media-stream/"
 """The seed's path; the ticket follows."""
 _TIME_LIMIT_GRACE_S = 5
+_QUEUE_S = 24 * 3600.0
+"""For how long the carrier's queue may be (protocols/twilio.md section 3.1)."""
 
 
 class Switchboard:
@@ -63,6 +65,9 @@ class Switchboard:
         self._hanging_up = HangingUp(context, self._settler.find)
         self._collector = Collector()
         self._ticker = Ticker(context.clock, self._collector.collect_young)
+        self._incoming = Incoming(self, context.store, self._incoming_record)
+        self._begun = asyncio.Event()
+        """It is known what an earlier process left open: calls from now on are not of that."""
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -73,11 +78,14 @@ class Switchboard:
         """Run the calls' clock and settle what an earlier process left open."""
         self._collector.begin()
         self._ticker.begin()
-        await self._settler.after_restart()
+        left = await self._settler.left_open()
+        self._begun.set()
+        self._settler.settle(left)
 
     async def drain(self, deadline_s: float) -> None:
         """Take no new calls, let the live ones end by themselves, end the rest; both legs, always."""
         self._draining = True
+        self._begun.set()  # whoever waited for that is told that we are being stopped
         try:
             async with asyncio.timeout(deadline_s):
                 await self._idle.wait()
@@ -106,6 +114,7 @@ class Switchboard:
             raise Unavailable("the server is being stopped", details="call again in a minute")
         options = self.context.options
         number = check_number(request.number, options.allowed_countries)
+        await self._begun.wait()
         record = self._new_record(
             CallDirection.OUTBOUND,
             number.e164,
@@ -121,7 +130,9 @@ class Switchboard:
         call = self._register(stored)
         if self._draining:  # since we looked; nobody would wait for this one
             call.end(HangupCause.SHUTDOWN)
-            raise Unavailable("the server is being stopped", details="call again in a minute")
+            stopped = Unavailable("the server is being stopped", details="call again in a minute, with a new key")
+            stopped.call_id = stored.id
+            raise stopped
         call.prepare()
         # A task of its own: whoever asked may go away, and the carrier's answer must be heard all the same.
         call.dialing = asyncio.create_task(self._dial(call), name=f"dial {record.id}")
@@ -153,23 +164,37 @@ class Switchboard:
             call.end(HangupCause.INTERNAL_ERROR, "dialling failed; see the log")
             raise
         call.api_time("Twilio", "create call", (clock.now_ns() - began) / NS_PER_MS)
-        self.adopt(call, placed.sid)
+        queued_s = min(placed.queued_s, _QUEUE_S)
+        self.adopt(call, placed.sid, queued_s)
         if call.record.id not in self._live:  # ended, and its wind-up gave up waiting for this id
             await self._settler.hang_up_late(call.record.id, placed.sid)
         else:
-            self._settler.placed(call)
+            self._settler.placed(call, queued_s)
 
-    def adopt(self, call: LiveCall, call_sid: CallSid) -> None:
-        """The carrier's id of a call is known."""
+    def adopt(self, call: LiveCall, call_sid: CallSid, queued_s: float = 0.0) -> None:
+        """The carrier has told us of a call: its id, and for how long by its own estimate it will not dial it yet."""
+        call.figures.heard_of(self.context.clock.now_ns(), queued_s)
         if call.record.call_sid is None:
             call.change(call_sid=call_sid)
         if call.record.id in self._live:
             self._by_sid[call_sid] = call
             call.learn(CallFact.DIALED)
 
-    def knows(self, call_sid: CallSid) -> bool:
-        """Whether a live call has this id."""
-        return call_sid in self._by_sid
+    @property
+    def draining(self) -> bool:
+        """No new calls are taken."""
+        return self._draining
+
+    def of_sid(self, call_sid: CallSid) -> LiveCall | None:
+        """The live call that has this id at the carrier."""
+        return self._by_sid.get(call_sid)
+
+    def open_incoming(self, record: CallRecord) -> LiveCall:
+        """See `Books`."""
+        call = self._register(record)
+        if record.call_sid is not None:
+            self._by_sid[record.call_sid] = call
+        return call
 
     def _order(self, call: LiveCall) -> DialOrder:
         options = self.context.options
@@ -182,32 +207,15 @@ class Switchboard:
             # The net under our own deadline: only ours can say why, so ours comes first.
             time_limit_s=limits.max_call_s + _TIME_LIMIT_GRACE_S,
             ring_timeout_s=limits.ring_timeout_s,
-            twiml=self._join_twiml(call, limits.ring_timeout_s + 600.0) if inline else None,
+            # It dies with the call, which may stand in the carrier's queue before.
+            twiml=self._join_twiml(call, _QUEUE_S + limits.ring_timeout_s) if inline else None,
             twiml_url=None if inline else f"{options.public_url}/outbound-call-twiml/{call_id}",
         )
 
     async def answer_incoming(self, form: Mapping[str, str]) -> str:
         """See `CallDesk.answer_incoming`. A repeated webhook gets the same call, and a new ticket for it."""
-        if self._draining:
-            return BUSY
-        call_sid = CallSid(form.get("CallSid", ""))
-        call = self._by_sid.get(call_sid)
-        if call is None:
-            if await self.context.store.by_call_sid(call_sid) is not None:
-                return HANGUP  # a replay of a webhook whose call is over
-            record = self._new_record(
-                CallDirection.INBOUND,
-                form.get("From", ""),
-                AgentId(self.context.options.agent_id),
-                call_sid=call_sid,
-            )
-            call = self._register(await self.context.store.create(record))
-            self._by_sid[call_sid] = call
-            call.prepare()
-            await give_way()
-            # The carrier picks up when it has this document; nobody tells us of it afterwards.
-            call.learn(CallFact.ANSWERED)
-        return self._join_twiml(call, self.context.options.limits.ticket_s)
+        found = await self._incoming.call(form, self._begun.wait)
+        return found if isinstance(found, str) else self._join_twiml(found, self.context.options.limits.ticket_s)
 
     async def answer_outbound(self, form: Mapping[str, str], call_id: CallId) -> str:
         """See `CallDesk.answer_outbound`."""
@@ -343,6 +351,14 @@ class Switchboard:
             created_at=wall,
             node=options.node,
             **more,
+        )
+
+    def _incoming_record(self, form: Mapping[str, str]) -> CallRecord:
+        return self._new_record(
+            CallDirection.INBOUND,
+            form.get("From", ""),
+            AgentId(self.context.options.agent_id),
+            call_sid=CallSid(form.get("CallSid", "")),
         )
 
     def _register(self, record: CallRecord) -> LiveCall:

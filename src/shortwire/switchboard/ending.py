@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from ..call.options import Limits
 from ..terms import CallState, Disposition, HangupCause
 
-__all__ = ["CAUSE_OF_STATUS", "disposition_of", "only_the_carrier_knows", "overdue", "settled_by_carrier"]
+__all__ = ["CAUSE_OF_STATUS", "disposition_of", "only_the_carrier_knows", "overdue", "told_of_end"]
 
 C = HangupCause
 
@@ -30,16 +30,16 @@ _DISPOSITIONS: Final[dict[HangupCause, Disposition]] = {
 _UNKNOWN_S: Final = 600.0
 """Past everything that the settler does: no call stays unknown for ever."""
 _RING_GRACE_S: Final = 60.0
-"""Past the ring timeout, for the carrier's own queue and a lost callback, before we ask."""
+"""Past the ring timeout, for a network that takes its time and a lost callback, before we ask."""
 _IN_ORDER: Final = (0, 1000, 1001, 1005)
 """Close codes of a stream that did not break off; 0: not closed at all."""
 
 
 def overdue(
-    state: CallState, limits: Limits, *, created_s: float, answered_s: float, media_open: bool
+    state: CallState, limits: Limits, *, created_s: float, unheard_s: float, answered_s: float, media_open: bool
 ) -> tuple[HangupCause, str] | None:
-    """Why a call in this state, created and answered (0: not yet) so long ago, has to end now, with details; None: it
-    may go on."""
+    """Why a call in this state has to end now, with details; None: it may go on. It was created so long ago, answered
+    so long ago (0: not yet), and so long ago the carrier said something new of it before that."""
     if answered_s > limits.max_call_s:
         return C.DEADLINE, ""
     match state:
@@ -47,7 +47,9 @@ def overdue(
             return C.MEDIA_NEVER_CAME, ""
         case CallState.UNKNOWN if created_s > _UNKNOWN_S:
             return C.CARRIER_UNKNOWN, ""
-        case CallState.DIALING | CallState.RINGING if created_s > (wait_s := limits.ring_timeout_s + _RING_GRACE_S):
+        case CallState.CREATED if created_s > _UNKNOWN_S:
+            return C.INTERNAL_ERROR, "it was neither dialled nor answered"
+        case CallState.DIALING | CallState.RINGING if unheard_s > (wait_s := limits.ring_timeout_s + _RING_GRACE_S):
             return C.NO_ANSWER, f"nothing was heard from the carrier for {wait_s:g} s"
     return None
 
@@ -69,6 +71,13 @@ def disposition_of(cause: HangupCause, *, connected: bool) -> Disposition:
     return _DISPOSITIONS.get(cause, Disposition.FAILED)
 
 
-def settled_by_carrier(status: str) -> HangupCause | None:
-    """Where only the carrier knows: the cause by its status, or None while it holds the call for alive."""
-    return CAUSE_OF_STATUS.get(status)
+def told_of_end(cause: HangupCause, detail: str, disposition: Disposition, duration_s: float) -> dict[str, Any]:
+    """What `EventKind.ENDED` tells. `duration_s`: since somebody answered; 0 if nobody did, or nobody knows."""
+    return {
+        "cause": cause.value,
+        "cause_detail": detail,
+        "fault": cause.fault.value,
+        "meaning": cause.meaning,
+        "disposition": disposition.value,
+        "duration_s": duration_s,
+    }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..call.setup import SetupInstants, answer_notice_ms, setup_parts
 from ..call.summary import CallFigures, call_summary
-from ..clock import NS_PER_MS
+from ..clock import NS_PER_MS, NS_PER_S
 from ..terms import CallDirection, CallState
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ class Figures:
     def __init__(self, created_ns: int) -> None:
         self.created_ns = created_ns
         self.dialed_ns = 0
+        self.heard_ns = 0
+        """When the carrier had something new to say of the call before it was answered; later than now while it stands
+        in its queue, as long as the carrier thinks that it will."""
         self.ringing_ns = 0
         self.answered_ns = 0
         self.connected_ns = 0
@@ -30,6 +33,8 @@ class Figures:
         self.agent_ready_ns = 0
         self.api_ms: dict[str, list[float]] = {}
         self.round_trips: list[float] = []
+        self._round_trips_ms = 0.0
+        """Their sum."""
         self.turns: list[dict[str, Any]] = []
 
     def reached(self, state: CallState, now_ns: int) -> str | None:
@@ -46,10 +51,15 @@ class Figures:
             setattr(self, f"{name}_ns", now_ns)
         return f"{name}_at"
 
+    def heard_of(self, now_ns: int, queued_s: float = 0.0) -> None:
+        """The carrier says that it has the call, and will not dial it for so long."""
+        self.heard_ns = max(self.heard_ns, now_ns + int(queued_s * NS_PER_S))
+
     def round_trip(self, ms: float) -> float:
         """One more round trip; the average so far."""
         self.round_trips.append(ms)
-        return sum(self.round_trips) / len(self.round_trips)
+        self._round_trips_ms += ms
+        return self._round_trips_ms / len(self.round_trips)
 
     @property
     def news_ns(self) -> int:

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from ..clock import NS_PER_MS
-from ..errors import CarrierError, CarrierUncertain
+from ..errors import CarrierError, CarrierUncertain, StoreError
 from ..records import CallRecord, CarrierCall
 from ..terms import CallDirection, CallSid, HangupCause
 from .context import Context
-from .ending import only_the_carrier_knows, settled_by_carrier
+from .ending import CAUSE_OF_STATUS, only_the_carrier_knows
 
 __all__ = ["HangingUp"]
 
@@ -58,11 +58,11 @@ class HangingUp:
                 inbound = record.direction is CallDirection.INBOUND
                 if only_the_carrier_knows(cause, close_code, inbound=inbound):
                     call = await self._carrier.fetch_call(sid)
-                    settled = settled_by_carrier(call.status if call is not None else "")
+                    settled = CAUSE_OF_STATUS.get(call.status if call is not None else "")
                     if settled is not None:
                         return settled, detail if settled is cause else ""
                 told(await self._end(record, sid))
-        except (CarrierError, TimeoutError) as error:
+        except (CarrierError, StoreError, TimeoutError) as error:
             # Closing the stream is the second way: the TwiML behind it hangs up.
             log.warning("call.carrier_not_told", call_id=record.id, error=str(error))
         return cause, detail

@@ -26,7 +26,7 @@ from ..records import CallEvent, CallRecord, EventKind
 from ..terms import CallSid, CallState, ConversationId, HangupCause, StreamSid
 from .both_legs import BothLegs
 from .context import Context
-from .ending import disposition_of, overdue
+from .ending import disposition_of, overdue, told_of_end
 from .figures import Figures
 from .findings import Findings
 from .hanging_up import HangingUp
@@ -105,10 +105,13 @@ class LiveCall:
     def _tell(self, now_ns: int, kind: str, data: dict[str, Any]) -> None:
         self._seq += 1
         self._told_ns = max(self._told_ns, now_ns)  # what was told after is not older, not by a microsecond
-        event = CallEvent(self.record.id, self._seq, self._zero_s + self._told_ns / NS_PER_S, kind, data)
+        event = CallEvent(self.record.id, self._seq, self._wall_s(self._told_ns), kind, data)
         self.context.tell(self.record, event)
         for follower in self._followers:
             follower.put_nowait(event)
+
+    def _wall_s(self, now_ns: int) -> float:
+        return self._zero_s + now_ns / NS_PER_S
 
     def follow(self) -> asyncio.Queue[CallEvent]:
         """A queue of the events from now on; `unfollow` it."""
@@ -143,10 +146,10 @@ class LiveCall:
         state = advance(self.record.state, fact)
         if state is self.record.state:
             return False
-        now_ns, wall = self._clock.now_ns(), self._clock.wall_s()
+        now_ns = self._clock.now_ns()
         changes: dict[str, Any] = {"state": state}
         if instant := self.figures.reached(state, now_ns):
-            changes[instant] = wall
+            changes[instant] = self._wall_s(now_ns)
         if state in (CallState.ANSWERED, CallState.CONNECTED):
             self.analyst.answered(self.figures.answered_ns)
         self.change(**changes)
@@ -304,6 +307,7 @@ class LiveCall:
             self.record.state,
             self.context.options.limits,
             created_s=(now_ns - figures.created_ns) / NS_PER_S,
+            unheard_s=(now_ns - max(figures.dialed_ns, figures.heard_ns)) / NS_PER_S,
             answered_s=(now_ns - figures.answered_ns) / NS_PER_S if figures.answered_ns else 0.0,
             media_open=self.phone.socket is not None,
         )
@@ -377,31 +381,30 @@ class LiveCall:
         except Exception:  # figures: without them the call has ended all the same
             log.exception("call.findings_failed", call_id=self.record.id)
 
+    def _summary(self) -> dict[str, Any]:
+        try:
+            return self.figures.summary(self)
+        except Exception:  # as above
+            log.exception("call.summary_failed", call_id=self.record.id)
+            return {}
+
     def _tell_the_end(self, cause: HangupCause, detail: str) -> None:
-        wall = self._clock.wall_s()
+        now_ns, answered_ns = self._clock.now_ns(), self.figures.answered_ns
         state = advance(self.record.state, CallFact.OVER)
         disposition = disposition_of(cause, connected=self.record.connected_at is not None)
-        latencies = self.figures.summary(self)
+        latencies = self._summary()
         self.tell(EventKind.SUMMARY, **latencies)
-        duration_s = round(wall - self.record.answered_at, 3) if self.record.answered_at is not None else 0.0
+        duration_s = round((now_ns - answered_ns) / NS_PER_S, 3) if answered_ns else 0.0
         self.change(
             state=state,
             cause=cause,
             cause_detail=detail,
             disposition=disposition,
-            ended_at=wall,
+            ended_at=self._wall_s(now_ns),
             latencies=latencies,
             turns=tuple(self.figures.turns),
         )
-        self.tell(
-            EventKind.ENDED,
-            cause=cause.value,
-            cause_detail=detail,
-            fault=cause.fault.value,
-            meaning=cause.meaning,
-            disposition=disposition.value,
-            duration_s=duration_s,
-        )
+        self.tell(EventKind.ENDED, **told_of_end(cause, detail, disposition, duration_s))
         log.info("call.ended", call_id=self.record.id, cause=cause.value, detail=detail, duration_s=duration_s)
         self._on_over(self)
         self._legs.part()

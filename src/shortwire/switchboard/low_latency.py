@@ -24,6 +24,8 @@ __all__ = ["LowLatency", "Plan", "merge_overrides", "plan"]
 log = structlog.get_logger(__name__)
 
 _GOOD_NS = 300 * NS_PER_S
+_AGENTS = 1000
+"""Whose plans are kept: a request may name any agent."""
 
 _FLASH = frozenset({"eleven_flash_v2", "eleven_flash_v2_5", "eleven_v4_turbo"})
 _QUICK_EFFORTS = frozenset({"none", "minimal"})
@@ -105,10 +107,17 @@ class LowLatency:
             found = plan(await self._platform.agent(agent_id))
         except AgentError as error:
             log.warning("low_latency.agent_not_read", error=str(error))
-            self._plans[agent_id] = (self._clock.now_ns(), Plan())
+            _, known = self._plans.get(agent_id, (0, Plan()))  # what was right a while ago is the best we have
+            self._keep(agent_id, known)
             return None
-        self._plans[agent_id] = (self._clock.now_ns(), found)
+        self._keep(agent_id, found)
         return found
+
+    def _keep(self, agent_id: AgentId, found: Plan) -> None:
+        self._plans.pop(agent_id, None)
+        self._plans[agent_id] = (self._clock.now_ns(), found)
+        if len(self._plans) > _AGENTS:
+            del self._plans[next(iter(self._plans))]
 
     def close(self) -> None:
         for task in self._tasks.values():

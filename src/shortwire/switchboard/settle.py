@@ -7,16 +7,16 @@ in time it ends as unknown, visibly (research/reliability-security.md, F20 and F
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from ..call.state import CallFact, fact_of_status
-from ..errors import CarrierError
+from ..errors import CarrierError, StoreError
 from ..records import CallEvent, CallRecord, CarrierCall, EventKind
 from ..terms import CallId, CallSid, CallState, HangupCause
-from .ending import CAUSE_OF_STATUS, disposition_of
+from .ending import CAUSE_OF_STATUS, disposition_of, told_of_end
 
 if TYPE_CHECKING:
     from .desk import Switchboard
@@ -57,18 +57,21 @@ class Settler:
         """The carrier may have placed this call."""
         self._spawn(self._look_for_safely(call))
 
-    def placed(self, call: LiveCall) -> None:
-        """The carrier has accepted this call; if it then says nothing, it is asked."""
-        self._watched[call.record.id] = self._spawn(self._ask_about(call))
+    def placed(self, call: LiveCall, queued_s: float) -> None:
+        """The carrier has accepted this call, and thinks that it stands in its queue for so long; if it then says
+        nothing, it is asked."""
+        self._watched[call.record.id] = self._spawn(self._ask_about(call, queued_s))
 
     def over(self, call_id: CallId) -> None:
         """A call is over: nobody need be asked about it any more."""
         if (task := self._watched.pop(call_id, None)) is not None:
             task.cancel()
 
-    async def _ask_about(self, call: LiveCall) -> None:
+    async def _ask_about(self, call: LiveCall, queued_s: float) -> None:
         """A wrong SERVER_URL is silence: no callback, no stream. The carrier knows what became of the call."""
-        for pause_s in _NO_NEWS_S:
+        await asyncio.sleep(queued_s)
+        pauses = iter(_NO_NEWS_S)
+        while (pause_s := next(pauses, None)) is not None:
             await asyncio.sleep(pause_s)
             sid = call.record.call_sid
             if sid is None or call.record.state is not CallState.DIALING or call.session.cause is not None:
@@ -79,6 +82,10 @@ class Settler:
                 log.warning("call.no_news", call_id=call.record.id, error=str(error))
                 continue
             if asked is None or call.record.state is not CallState.DIALING:
+                continue
+            if asked.status == "queued":  # for longer than it thought
+                call.figures.heard_of(self._desk.context.clock.now_ns())
+                pauses = iter(_NO_NEWS_S[-1:])
                 continue
             fact = fact_of_status(asked.status)
             if fact is CallFact.CAUSE_KNOWN:
@@ -104,7 +111,7 @@ class Settler:
                 return  # its callback came
             try:
                 found = await self.find(record)
-            except CarrierError as error:
+            except (CarrierError, StoreError) as error:
                 log.warning("call.unsettled", call_id=record.id, error=str(error))
                 continue
             if call.record.call_sid is not None or call.session.cause is not None:
@@ -127,7 +134,7 @@ class Settler:
         return [
             call
             for call in found
-            if not self._desk.knows(call.sid) and await context.store.by_call_sid(call.sid) is None
+            if self._desk.of_sid(call.sid) is None and await context.store.by_call_sid(call.sid) is None
         ]
 
     async def late_callback(self, call_id: CallId, call_sid: CallSid) -> None:
@@ -148,12 +155,15 @@ class Settler:
             # Its ticket is dead: once answered it finds no stream, and the TwiML behind hangs up.
             log.warning("call.carrier_not_told", call_id=call_id, error=str(error))
 
-    async def after_restart(self) -> None:
-        """End every call that an earlier process of our nodes left open, at the carrier and in the store."""
+    async def left_open(self) -> Sequence[CallRecord]:
+        """The calls that an earlier process of our nodes left open. To be asked before this one has any."""
         context = self._desk.context
         settles = context.settles or context.options.node.__eq__
-        mine = [r for r in await context.store.unfinished() if settles(r.node)]
-        for record in mine:
+        return [record for record in await context.store.unfinished() if settles(record.node)]
+
+    def settle(self, left: Sequence[CallRecord]) -> None:
+        """End these at the carrier and in the store, beside everything else."""
+        for record in left:
             self._spawn(self._settle_orphan_safely(record))
 
     async def _settle_orphan_safely(self, record: CallRecord) -> None:
@@ -189,14 +199,7 @@ class Settler:
                 (events[-1].seq if events else 0) + 1,
                 wall,
                 EventKind.ENDED,
-                {
-                    "cause": cause.value,
-                    "cause_detail": detail,
-                    "fault": cause.fault.value,
-                    "meaning": cause.meaning,
-                    "disposition": disposition.value,
-                    "duration_s": 0.0,
-                },
+                told_of_end(cause, detail, disposition, 0.0),
             )
         )
         log.warning("call.settled_after_restart", call_id=record.id, cause=cause.value)

@@ -33,6 +33,7 @@ __all__ = [
     "audio_plain",
     "client_data",
     "decode",
+    "event_number",
     "pong",
     "tool_refusal",
 ]
@@ -151,6 +152,8 @@ AgentMessage = (
     | Other
 )
 
+_FURTHEST_EVENT: Final = (1 << 62) - 1
+
 _DECODERS: Final[dict[str, Callable[[bytes], AgentMessage]]] = {
     name: msgspec.json.Decoder(kind).decode
     for name, kind in {
@@ -218,6 +221,12 @@ def tool_refusal(tool_call_id: str, tool_name: str) -> bytes:
     )
 
 
+def event_number(event_id: int) -> int:
+    """An agent may number its events as it likes (section 1 names no bound); what is kept of them has 64 bits and no
+    sign."""
+    return max(0, min(event_id, _FURTHEST_EVENT))
+
+
 def audio_plain(message: bytes) -> tuple[bytes, int] | None:
     """The other side of OPTIMIZE_AUDIO_PARSING (see `twilio.media_plain`), for agent audio."""
     try:
@@ -228,6 +237,6 @@ def audio_plain(message: bytes) -> tuple[bytes, int] | None:
         payload, event_id = event["audio_base_64"], event["event_id"]
         if type(event_id) is not int:  # JSON's true is an int to Python, and 1e999 is infinite
             return None
-        return base64.b64encode(base64.b64decode(payload, validate=True)), event_id
+        return base64.b64encode(base64.b64decode(payload, validate=True)), event_number(event_id)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -14,6 +14,8 @@ from typing import Final
 
 import msgspec
 
+from .elevenlabs import event_number
+
 __all__ = ["BASE64", "PhoneCut", "before_mark", "cut_agent_audio", "phone_cut", "phone_ending"]
 
 BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
@@ -115,4 +117,4 @@ def cut_agent_audio(message: bytes) -> tuple[bytes, int] | None:
     # A parser takes the last of several members of one name, the cut has taken the first: they must be equal.
     if parsed.type != "audio" or bytes(parsed.audio_event.audio_base_64) != message[_AGENT_HEAD_LEN - 1 : end + 1]:
         return None
-    return payload, parsed.audio_event.event_id
+    return payload, event_number(parsed.audio_event.event_id)

@@ -11,7 +11,6 @@ from shortwire.switchboard.ending import (
     disposition_of,
     only_the_carrier_knows,
     overdue,
-    settled_by_carrier,
 )
 from shortwire.switchboard.ids import new_call_id
 from shortwire.terms import CallState, Disposition, HangupCause
@@ -43,9 +42,9 @@ def test_nobody_was_connected(cause: HangupCause, disposition: Disposition) -> N
 def test_final_statuses_and_no_others_have_a_cause() -> None:
     for status, cause in CAUSE_OF_STATUS.items():
         assert fact_of_status(status) is CallFact.CAUSE_KNOWN
-        assert settled_by_carrier(status) is cause
+        assert cause.meaning
     for status in ("queued", "initiated", "ringing", "in-progress", "", "nonsense"):
-        assert settled_by_carrier(status) is None
+        assert status not in CAUSE_OF_STATUS
 
 
 def test_ids_sort_by_age() -> None:
@@ -59,25 +58,37 @@ LIMITS = Limits(max_call_s=100, media_wait_s=10, ring_timeout_s=30)
 
 
 @pytest.mark.parametrize(
-    ("state", "created_s", "answered_s", "media_open", "cause"),
+    ("state", "created_s", "unheard_s", "answered_s", "media_open", "cause"),
     [
-        (CallState.DIALING, 90, 0, False, None),
-        (CallState.DIALING, 91, 0, False, HangupCause.NO_ANSWER),
-        (CallState.RINGING, 91, 0, False, HangupCause.NO_ANSWER),
-        (CallState.ANSWERED, 50, 10, False, None),
-        (CallState.ANSWERED, 50, 11, False, HangupCause.MEDIA_NEVER_CAME),
-        (CallState.ANSWERED, 50, 11, True, None),
-        (CallState.CONNECTED, 900, 100, True, None),
-        (CallState.CONNECTED, 900, 101, True, HangupCause.DEADLINE),
-        (CallState.UNKNOWN, 600, 0, False, None),
-        (CallState.UNKNOWN, 601, 0, False, HangupCause.CARRIER_UNKNOWN),
-        (CallState.ENDED, 9_000, 0, False, None),
+        (CallState.CREATED, 600, 600, 0, False, None),
+        (CallState.CREATED, 601, 601, 0, False, HangupCause.INTERNAL_ERROR),
+        (CallState.DIALING, 90, 90, 0, False, None),
+        (CallState.DIALING, 91, 91, 0, False, HangupCause.NO_ANSWER),
+        (CallState.DIALING, 9_000, 90, 0, False, None),
+        (CallState.DIALING, 91, -3_600, 0, False, None),
+        (CallState.RINGING, 91, 91, 0, False, HangupCause.NO_ANSWER),
+        (CallState.RINGING, 91, 14, 0, False, None),
+        (CallState.ANSWERED, 50, 50, 10, False, None),
+        (CallState.ANSWERED, 50, 50, 11, False, HangupCause.MEDIA_NEVER_CAME),
+        (CallState.ANSWERED, 50, 50, 11, True, None),
+        (CallState.CONNECTED, 900, 900, 100, True, None),
+        (CallState.CONNECTED, 900, 900, 101, True, HangupCause.DEADLINE),
+        (CallState.UNKNOWN, 600, 600, 0, False, None),
+        (CallState.UNKNOWN, 601, 601, 0, False, HangupCause.CARRIER_UNKNOWN),
+        (CallState.ENDED, 9_000, 9_000, 0, False, None),
     ],
 )
 def test_when_it_has_to_end(
-    state: CallState, created_s: float, answered_s: float, media_open: bool, cause: HangupCause | None
+    state: CallState,
+    created_s: float,
+    unheard_s: float,
+    answered_s: float,
+    media_open: bool,
+    cause: HangupCause | None,
 ) -> None:
-    found = overdue(state, LIMITS, created_s=created_s, answered_s=answered_s, media_open=media_open)
+    found = overdue(
+        state, LIMITS, created_s=created_s, unheard_s=unheard_s, answered_s=answered_s, media_open=media_open
+    )
     assert (found and found[0]) is cause
     assert (found is not None and "90 s" in found[1]) is (cause is HangupCause.NO_ANSWER)
 

@@ -169,10 +169,12 @@ def agrees_agent(message: bytes) -> bool:
     payload, event_id = cut
     typed = elevenlabs.decode(message)
     assert isinstance(typed, elevenlabs.Audio)
-    assert (typed.audio_event.audio_base_64.encode(), typed.audio_event.event_id) == cut
+    event = typed.audio_event
+    assert (event.audio_base_64.encode(), elevenlabs.event_number(event.event_id)) == cut
     parsed = json.loads(message)
     assert parsed["type"] == "audio"
-    assert (parsed["audio_event"]["audio_base_64"].encode(), parsed["audio_event"]["event_id"]) == cut
+    told = parsed["audio_event"]
+    assert (told["audio_base_64"].encode(), elevenlabs.event_number(told["event_id"])) == cut
     assert type(event_id) is int
     assert not payload.translate(None, BASE64)
     return True
