@@ -42,6 +42,7 @@ from .switchboard.taping import TapeFiles
 from .telemetry.latency_lines import LatencyLines
 from .telemetry.logs import configure_logging
 from .terms import AgentId
+from .ulaw import FRAME_BYTES
 from .web.app import create_app
 from .web.echo import DoctorEcho
 from .web.options import WebOptions
@@ -272,9 +273,18 @@ async def _say_low_latency(low_latency: LowLatency, options: BridgeOptions, say:
 
 
 async def _warm_up(number: str) -> None:
-    """Pay now for what is slow only the first time, when nobody hears it: a country's numbering plan."""
+    """Pay now for what is slow only the first time, when nobody hears it: a country's numbering plan, and, where the
+    extra for agents that speak PCM is installed, its 0.15 s in the middle of somebody's call."""
     with contextlib.suppress(NumberRefused):
         await asyncio.to_thread(check_number, number, frozenset())
+    with contextlib.suppress(ValueError):
+        await asyncio.to_thread(_convert_something)
+
+
+def _convert_something() -> None:
+    for converter in _converters("pcm_16000", "pcm_16000"):
+        if converter is not None:
+            converter.convert(bytes(FRAME_BYTES))
 
 
 def stop_signals() -> asyncio.Queue[int]:

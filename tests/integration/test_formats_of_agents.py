@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from array import array
 from pathlib import Path
 
@@ -92,3 +94,13 @@ async def test_a_format_that_nothing_converts(tmp_path: Path, monkeypatch: pytes
         assert "ulaw_8000" in call["meaning"]
         assert "mp3_44100" in call["detail"]
         await house.nothing_is_left()
+
+
+def test_what_the_first_such_call_needs_is_there_before_it() -> None:
+    pytest.importorskip("numpy")
+    before_and_after = (
+        "import asyncio, sys; from shortwire.app import _warm_up; before = 'numpy' in sys.modules; "
+        "asyncio.run(_warm_up('+14155550100')); print(before, 'numpy' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", before_and_after], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["False", "True"]
