@@ -6,15 +6,17 @@ Each method is one step into the session; facts and wishes it leaves are pumped 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .. import native
 from ..call.session import CallSession
 from ..call.setup import ConnectionInstants
 from ..call.side import NOTE
 from ..call.summary import Histogram
+from ..call.uplink import Send
 from ..clock import Clock
 from ..ports import MessageSocket
+from ..terms import Leg
 
 __all__ = ["AgentLeg", "PhoneLeg", "Pump"]
 
@@ -42,6 +44,16 @@ class _Nobody:
 _NOBODY = _Nobody()
 
 
+class _Told(NamedTuple):
+    """What the session is told of one leg; its methods of these names, with the leg's before."""
+
+    opened: Callable[[Send, int], None]
+    other: Callable[[bytes, int], bool]
+    binary: Callable[[int], None]
+    paused: Callable[[bool, int], None]
+    closed: Callable[[int, str, int], None]
+
+
 class _Leg:
     """What both have in common."""
 
@@ -51,7 +63,9 @@ class _Leg:
         "_delays",
         "_pump",
         "_session",
+        "_tell",
         "_undigested",
+        "_which",
         "close_code",
         "media",
         "opened_ns",
@@ -60,10 +74,12 @@ class _Leg:
         "socket",
     )
 
-    def __init__(self, session: CallSession, clock: Clock, pump: Pump) -> None:
+    def __init__(self, session: CallSession, clock: Clock, pump: Pump, which: Leg, tell: _Told) -> None:
         self._session = session
         self._clock = clock
         self._pump = pump
+        self._which = which.value
+        self._tell = tell
         self.media: Callable[[bytes, int], bool | None]
         """The socket is wired to the core: audio leaves neither facts nor wishes, so there is nothing to pump."""
         self._delays = Histogram()
@@ -97,12 +113,47 @@ class _Leg:
         self._counted = native.media.Delays(self._delays.buckets)
         return self._counted
 
+    # What the socket calls
+
+    def opened(self, socket: MessageSocket) -> None:
+        self.socket = socket
+        self.opened_ns = self._clock.now_ns()
+        self._note(self.opened_ns, "opened")
+        self._tell.opened(socket.send, self.opened_ns)
+        self._after()
+
     def message(self, data: bytes, read_ns: int) -> bool:
         relayed = self.media(data, read_ns)
         return relayed if relayed is not None else self.other(data, read_ns)
 
     def other(self, data: bytes, read_ns: int) -> bool:
-        raise NotImplementedError
+        relayed = self._tell.other(data, read_ns)
+        self._after()
+        return relayed
+
+    def binary(self) -> None:
+        now_ns = self._clock.now_ns()
+        self._note(now_ns, "binary")
+        self._tell.binary(now_ns)
+        self._after()
+
+    def paused(self, paused: bool) -> None:
+        now_ns = self._clock.now_ns()
+        self._note(now_ns, "paused", paused=paused)
+        self._tell.paused(paused, now_ns)
+        self._pump.pump_soon()
+
+    def closed(self, code: int, reason: str) -> None:
+        self.socket = None
+        self.over = True
+        self.close_code = code
+        now_ns = self._clock.now_ns()
+        self._note(now_ns, "closed", code=code, reason=reason)
+        self._tell.closed(code, reason, now_ns)
+        self._after()
+        self._pump.leg_closed()
+
+    # What the call asks for
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         if self.socket is not None:
@@ -113,9 +164,9 @@ class _Leg:
         other no more, so that both go when nobody looks at them, and not when a collector comes by."""
         self._pump = _NOBODY
 
-    def _note(self, now_ns: int, name: str, **more: Any) -> None:
+    def _note(self, now_ns: int, what: str, **more: Any) -> None:
         """For the tape: what the session is about to be told."""
-        self._session.wire((now_ns, NOTE, {"input": name, **more}))
+        self._session.wire((now_ns, NOTE, {"input": f"{self._which}_{what}", **more}))
 
     def _after(self) -> None:
         session = self._session
@@ -134,47 +185,20 @@ class PhoneLeg(_Leg):
         self, session: CallSession, clock: Clock, pump: Pump, recorder: native.notes.Recorder | None = None
     ) -> None:
         """`recorder`: of the call's shortcuts; None: there are none."""
-        super().__init__(session, clock, pump)
+        tell = _Told(
+            session.phone_opened,
+            session.phone_other,
+            session.phone_binary,
+            session.phone_paused,
+            session.phone_closed,
+        )
+        super().__init__(session, clock, pump, Leg.PHONE, tell)
         self.media = session.uplink.message
         if recorder is not None:
             self.shortcut = session.uplink.shortcut = native.media.UplinkShortcut(recorder, self._count())
 
-    def opened(self, socket: MessageSocket) -> None:
-        self.socket = socket
-        self.opened_ns = self._clock.now_ns()
-        self._note(self.opened_ns, "phone_opened")
-        self._session.phone_opened(socket.send, self.opened_ns)
-        self._after()
-
-    def other(self, data: bytes, read_ns: int) -> bool:
-        relayed = self._session.phone_other(data, read_ns)
-        self._after()
-        return relayed
-
     def relayed(self, read_ns: int, written_ns: int) -> None:
         self._undigested.append(written_ns - read_ns)
-
-    def binary(self) -> None:
-        now_ns = self._clock.now_ns()
-        self._note(now_ns, "phone_binary")
-        self._session.phone_binary(now_ns)
-        self._after()
-
-    def paused(self, paused: bool) -> None:
-        now_ns = self._clock.now_ns()
-        self._note(now_ns, "phone_paused", paused=paused)
-        self._session.phone_paused(paused, now_ns)
-        self._pump.pump_soon()
-
-    def closed(self, code: int, reason: str) -> None:
-        self.socket = None
-        self.over = True
-        self.close_code = code
-        now_ns = self._clock.now_ns()
-        self._note(now_ns, "phone_closed", code=code, reason=reason)
-        self._session.phone_closed(code, reason, now_ns)
-        self._after()
-        self._pump.leg_closed()
 
 
 class AgentLeg(_Leg):
@@ -186,7 +210,14 @@ class AgentLeg(_Leg):
         self, session: CallSession, clock: Clock, pump: Pump, recorder: native.notes.Recorder | None = None
     ) -> None:
         """`recorder`: of the call's shortcuts; None: there are none."""
-        super().__init__(session, clock, pump)
+        tell = _Told(
+            session.agent_opened,
+            session.agent_other,
+            session.agent_binary,
+            session.agent_paused,
+            session.agent_closed,
+        )
+        super().__init__(session, clock, pump, Leg.AGENT, tell)
         self.media = session.downlink.message
         if recorder is not None:
             self.shortcut = shortcut = native.media.DownlinkShortcut(recorder, self._count())
@@ -197,18 +228,6 @@ class AgentLeg(_Leg):
     def connected(self, connection: ConnectionInstants) -> None:
         self.connection = connection
 
-    def opened(self, socket: MessageSocket) -> None:
-        self.socket = socket
-        self.opened_ns = self._clock.now_ns()
-        self._note(self.opened_ns, "agent_opened")
-        self._session.agent_opened(socket.send, self.opened_ns)
-        self._after()
-
-    def other(self, data: bytes, read_ns: int) -> bool:
-        relayed = self._session.agent_other(data, read_ns)
-        self._after()
-        return relayed
-
     def relayed(self, read_ns: int, written_ns: int) -> None:
         session = self._session
         playout = session.downlink.playout
@@ -218,25 +237,3 @@ class AgentLeg(_Leg):
                 return
         session.phone_written(read_ns, written_ns)
         self._pump.pump_soon()  # also without a fact: a run has begun, and the call has to look at the clock again
-
-    def binary(self) -> None:
-        now_ns = self._clock.now_ns()
-        self._note(now_ns, "agent_binary")
-        self._session.agent_binary(now_ns)
-        self._after()
-
-    def paused(self, paused: bool) -> None:
-        now_ns = self._clock.now_ns()
-        self._note(now_ns, "agent_paused", paused=paused)
-        self._session.agent_paused(paused, now_ns)
-        self._pump.pump_soon()
-
-    def closed(self, code: int, reason: str) -> None:
-        self.socket = None
-        self.over = True
-        self.close_code = code
-        now_ns = self._clock.now_ns()
-        self._note(now_ns, "agent_closed", code=code, reason=reason)
-        self._session.agent_closed(code, reason, now_ns)
-        self._after()
-        self._pump.leg_closed()
