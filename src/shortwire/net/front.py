@@ -19,10 +19,10 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..errors import ConfigError
 from ..ports import SocketListener
+from .heads import PATIENCE_S, bounded_http
 from .stock import StampedProtocol, serve_phone
 
 __all__ = ["Admit", "Front", "FrontOptions", "listen"]
@@ -45,6 +45,8 @@ class FrontOptions:
     tuned: bool = True
     max_message: int = 64 * 1024
     """Longest message taken from the carrier, bytes."""
+    patience_s: float = PATIENCE_S
+    """How long the head of a request may take: see `heads`."""
     handed: bool = False
     """Listen on nothing: connections come by `Front.take`, and each carries one request."""
 
@@ -55,15 +57,6 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-class _Http(HttpToolsProtocol):
-    """Leaves no cycle behind when a stream takes its connection over; uvicorn's own then waits for the collector, and
-    the collector's looks are what frames wait for."""
-
-    def handle_websocket_upgrade(self) -> None:
-        super().handle_websocket_upgrade()
-        self.parser = None  # type: ignore[assignment]
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -107,7 +100,7 @@ class Front:
             self._asgi,
             interface="asgi3",
             proxy_headers=False,  # the public URL is a setting; what a proxy says is never trusted
-            http=_Http,
+            http=bounded_http(options.patience_s),  # type: ignore[arg-type]
             loop="none",
             lifespan="off",
             ws=self._protocol(),  # type: ignore[arg-type]
@@ -120,7 +113,6 @@ class Front:
             server_header=False,
             timeout_keep_alive=15,
             timeout_graceful_shutdown=5,
-            h11_max_incomplete_event_size=16 * 1024,
         )
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=sockets))

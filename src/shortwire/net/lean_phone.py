@@ -15,6 +15,7 @@ from picows import WSAutoPingStrategy, WSUpgradeRequest, WSUpgradeResponse, WSUp
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 from ..ports import SocketListener
+from .heads import LONGEST_HEAD, TOO_LARGE
 from .lean import LeanSocket
 
 __all__ = ["HandOver", "protocol_factory", "self_test"]
@@ -23,11 +24,6 @@ _log = logging.getLogger("picows.phone")
 
 _WRITE_LIMIT = 1024 * 1024
 """Bytes of agent audio that may wait in user space: a burst of a minute's audio on a slow network is normal."""
-
-
-_LONGEST_REQUEST = 16 * 1024
-"""Of an upgrade, bytes; the carrier's has about 700."""
-_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class HandOver(WSProtocol):  # type: ignore[misc]
@@ -42,8 +38,8 @@ class HandOver(WSProtocol):  # type: ignore[misc]
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        if len(data) > _LONGEST_REQUEST:
-            self._uvicorns_transport.write(_TOO_LARGE)
+        if len(data) > LONGEST_HEAD:
+            self._uvicorns_transport.write(TOO_LARGE)
             self._uvicorns_transport.close()
             return
         rest = memoryview(data)

@@ -14,14 +14,13 @@ from collections.abc import Callable
 
 import structlog
 
+from ..net.heads import PATIENCE_S, TOO_SLOW
 from .choosing import LONGEST_HEAD, Asked, read_request
 
 __all__ = ["Door"]
 
 log = structlog.get_logger(__name__)
 
-PATIENCE_S = 10.0
-"""From the connection to a request that says whose it is. A carrier needs one packet."""
 _MOST_WAITING = 500
 """Connections that may be looked at at a time; one more, and the oldest is closed."""
 _ACCEPT_AT_ONCE = 64
@@ -29,7 +28,6 @@ _LOOK_AGAIN_S = (0.005, 0.1)
 """First and longest pause before another look at a request of which a part is here."""
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _REST_S = 0.5
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class Door:
@@ -139,7 +137,7 @@ class _Visitor:
     def _too_slow(self) -> None:
         if not self._listening:  # it began to say something
             with contextlib.suppress(OSError):
-                self._sock.send(_TOO_SLOW)
+                self._sock.send(TOO_SLOW)
         self.close()
 
     def _listen(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import pytest
 import uvloop
 
-ON_BOTH = {"test_reach"}
+ON_BOTH = {"test_reach", "test_heads"}
 """Modules whose tests run on both; the rest has the standard loop."""
 ON_UVLOOP = {"test_tap"}
 """Those of what only uvloop makes possible."""
