@@ -16,14 +16,14 @@ from urllib.parse import parse_qsl
 
 from fastapi import APIRouter
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from .. import __version__
 from ..clock import NS_PER_S, Clock, SystemClock
 from ..owner import ticket_mark
 from ..ports import MessageSocket, SocketListener
-from .answers import error_answer
+from .body import Refusal, read_body
 from .options import SignatureCheck
 
 __all__ = ["ECHO_PATH", "DoctorEcho", "echo_routes"]
@@ -74,15 +74,20 @@ class DoctorEcho:
         """Whether a path is the echo's. Anywhere in it: a proxy that puts something before it is to be found out."""
         return ECHO_PATH in path
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The echo over HTTP."""
-        path: str = scope["path"]
-        body = await _body(receive)
-        if not self._spend(path):
-            answer = error_answer(path, 404, "no_such_ticket", "this ticket opens nothing", "make a new one")
-            await answer(scope, receive, send)
-            return
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, body_deadline_s: float) -> None:
+        """The echo over HTTP. Nothing is read of a body for whom the ticket is wrong."""
         headers = Headers(scope=scope)
+        try:
+            if not self._spend(scope["path"]):
+                raise Refusal(404, "no_such_ticket", "this ticket opens nothing", "make a new one")
+            body = await read_body(headers, receive, _LONGEST_BODY, body_deadline_s)
+        except Refusal as refusal:
+            await refusal.send(scope, receive, send)
+            return
+        await self._tell(scope, headers, body)(scope, receive, send)
+
+    def _tell(self, scope: Scope, headers: Headers, body: bytes) -> Response:
+        path: str = scope["path"]
         raw_path = (scope.get("raw_path") or path.encode()).partition(b"?")[0].decode("latin-1")
         query = scope["query_string"].decode("latin-1")
         url = self.public_url + raw_path + (f"?{query}" if query else "")
@@ -102,8 +107,7 @@ class DoctorEcho:
             "signature_valid": bool(signature) and self._verify(url, fields, signature),
             "hashed_url": url,
         }
-        answer = JSONResponse({**self.who(), "seen": seen}, headers={"Cache-Control": "no-store"})
-        await answer(scope, receive, send)
+        return JSONResponse({**self.who(), "seen": seen}, headers={"Cache-Control": "no-store"})
 
     def who(self) -> dict[str, str]:
         """What names this process."""
@@ -167,17 +171,6 @@ class _SocketEcho:
         self._socket = None
         if self._timer is not None:
             self._timer.cancel()
-
-
-async def _body(receive: Receive) -> bytes:
-    """What fits; a longer body is read no further, and its signature will not match."""
-    body = b""
-    while len(body) <= _LONGEST_BODY:
-        message = await receive()
-        body += message.get("body", b"")
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            break
-    return body[: _LONGEST_BODY + 1]
 
 
 def echo_routes(echo: DoctorEcho) -> APIRouter:

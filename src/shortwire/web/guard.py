@@ -7,7 +7,6 @@ API key; a route nobody thought of needs the key. Signatures: protocols/twilio.m
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
 import secrets
@@ -19,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..beside import give_way
 from .answers import error_answer, is_webhook
+from .body import Refusal, read_body
 from .options import WebOptions
 
 __all__ = ["PUBLIC", "Guard"]
@@ -39,13 +39,6 @@ _SECURITY_HEADERS = {
 }
 
 
-class _Refusal(Exception):
-    def __init__(self, status: int, code: str, message: str, details: str = "", **headers: str) -> None:
-        super().__init__(message)
-        self.answer = (status, code, message, details)
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-
-
 class Guard:
     """ASGI middleware; sockets and start-up messages pass untouched (sockets have a gate of their own)."""
 
@@ -60,7 +53,8 @@ class Guard:
             return
         path = scope["path"]
         if (echo := self._options.echo) is not None and echo.takes(path):
-            await echo(scope, receive, send)  # opened by a ticket, not by a key
+            # Opened by a ticket, not by a key.
+            await echo(scope, receive, send, self._options.body_deadline_s)
             return
         started = False
 
@@ -77,11 +71,8 @@ class Guard:
             receive = await self._admit(scope, receive)
             await give_way()
             await self._app(scope, receive, send_guarded)
-        except _Refusal as refusal:
-            # Part of the body may be unread: closing is cheaper than reading what nobody wants.
-            headers = {**refusal.headers, "Connection": "close"}
-            await give_way()
-            await error_answer(path, *refusal.answer, headers=headers)(scope, receive, send_guarded)
+        except Refusal as refusal:
+            await refusal.send(scope, receive, send_guarded)
         except Exception:
             reference = secrets.token_hex(4)
             _log.exception("request failed, reference %s, path %s", reference, path)
@@ -92,12 +83,12 @@ class Guard:
             await answer(scope, receive, send_guarded)
 
     async def _admit(self, scope: Scope, receive: Receive) -> Receive:
-        """Check credentials and bound the body; the `receive` that replays it. Raises `_Refusal`."""
+        """Check credentials and bound the body; the `receive` that replays it. Raises `Refusal`."""
         path, headers = scope["path"], Headers(scope=scope)
         if is_webhook(path):
             return await self._admit_carrier(scope, headers, receive)
         if path not in PUBLIC and not self._has_key(headers):
-            raise _Refusal(
+            raise Refusal(
                 401,
                 "unauthorized",
                 "an API key is needed",
@@ -107,7 +98,7 @@ class Guard:
         if scope["method"] not in _METHODS_WITH_BODY:
             return receive
         limit = 0 if path in PUBLIC else self._options.api_body_bytes
-        return _replay(await self._body(headers, receive, limit), receive)
+        return _replay(await read_body(headers, receive, limit, self._options.body_deadline_s), receive)
 
     def _has_key(self, headers: Headers) -> bool:
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
@@ -130,8 +121,9 @@ class Guard:
         if scope["method"] == "POST":
             kind = headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind not in ("", _FORM):
-                raise _Refusal(415, "unsupported_media_type", "only a form is understood here", _FORM)
-            body = await self._body(headers, receive, self._options.webhook_body_bytes)
+                raise Refusal(415, "unsupported_media_type", "only a form is understood here", _FORM)
+            options = self._options
+            body = await read_body(headers, receive, options.webhook_body_bytes, options.body_deadline_s)
             fields = self._fields(body)
         await give_way()
         if not self._options.verify_signature(url, fields, signature):
@@ -149,32 +141,11 @@ class Guard:
                 text.decode("latin-1"), keep_blank_values=True, max_num_fields=self._options.webhook_fields
             )
         except ValueError:
-            raise _Refusal(400, "bad_form", "the form has too many fields") from None
-
-    async def _body(self, headers: Headers, receive: Receive, limit: int) -> bytes:
-        """The body, counted while it is read: a length that was promised is not a length that comes."""
-        too_large = _Refusal(413, "body_too_large", "the body is too large", f"at most {limit} bytes")
-        promised = headers.get("content-length", "0")
-        if promised.isascii() and promised.isdigit() and int(promised) > limit:
-            raise too_large
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._options.body_deadline_s):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _Refusal(400, "body_incomplete", "the connection ended within the body")
-                    body += message.get("body", b"")
-                    if len(body) > limit:
-                        raise too_large
-                    if not message.get("more_body", False):
-                        return bytes(body)
-        except TimeoutError:
-            raise _Refusal(408, "body_too_slow", "the body took too long") from None
+            raise Refusal(400, "bad_form", "the form has too many fields") from None
 
 
-def _forbidden() -> _Refusal:
-    return _Refusal(
+def _forbidden() -> Refusal:
+    return Refusal(
         403,
         "forbidden",
         "no valid X-Twilio-Signature",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import httpx
@@ -95,10 +96,47 @@ async def test_something_before_the_path_is_found_out() -> None:
     assert seen["signature_came"] is False
 
 
-async def test_a_body_that_is_too_long_is_not_kept() -> None:
+class Body:
+    """Sends pieces for ever, or says nothing more after the first; counts what was asked for."""
+
+    def __init__(self, *, ends: bool = True) -> None:
+        self.read = 0
+        self.ends = ends
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            self.read += 1
+            yield b"x" * 1024
+            if not self.ends:
+                await asyncio.Event().wait()
+
+
+async def test_a_body_that_is_too_long_is_refused_while_it_is_read() -> None:
     echo, http = made()
-    seen = (await http.post(ECHO_PATH + echo.ticket(), content=b"x" * 100_000)).json()["seen"]
-    assert seen["body_bytes"] <= 4097
+    body = Body()
+    answer = await http.post(ECHO_PATH + echo.ticket(), content=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+    assert answer.headers["connection"] == "close"
+    assert body.read == 5
+    assert (await http.post(ECHO_PATH + echo.ticket(), content=b"x" * 4097)).status_code == 413
+    assert (await http.post(ECHO_PATH + echo.ticket(), content=b"x" * 4096)).json()["seen"]["body_bytes"] == 4096
+
+
+async def test_a_body_that_never_ends_is_given_up() -> None:
+    echo = DoctorEcho(URL, signed, Clock())
+    http = client(echo=echo, body_deadline_s=0.05)
+    answer = await http.post(ECHO_PATH + echo.ticket(), content=Body(ends=False))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (408, "body_too_slow")
+    assert answer.headers["connection"] == "close"
+
+
+async def test_without_a_ticket_no_body_is_read() -> None:
+    _, http = made()
+    body = Body()
+    answer = await http.post(ECHO_PATH + "guessed", content=body)
+    assert answer.status_code == 404
+    assert answer.headers["connection"] == "close"
+    assert body.read <= 1
 
 
 async def test_a_socket_needs_a_ticket_too() -> None:
