@@ -1,7 +1,9 @@
 """A TCP connection to a host by name, and when each step of it was done.
 
-What the loop's own `create_connection` does (addresses in the resolver's order, the first that answers is taken), in
-steps, because it tells nobody when the name was known and when the host had answered. It takes no step of its own.
+What a loop's own `create_connection` does, in steps, because it tells nobody when the name was known and when the host
+had answered. Of several addresses the next one is tried while the one before has not answered (RFC 8305): an address
+that swallows everything must not use up the deadline of all. asyncio can do that, uvloop cannot; aiohttp's package for
+it connects by `loop.sock_connect`, and uvloop's asks the resolver again, in a thread.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ import ipaddress
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from ..clock import SystemClock
@@ -20,6 +23,14 @@ from ..clock import SystemClock
 __all__ = ["Reached", "reach"]
 
 _now_ns = SystemClock.now_ns
+
+_NEXT_S = 0.25
+"""How long an address has before the next one is tried beside it: RFC 8305 section 5."""
+
+Connect = Callable[[asyncio.AbstractEventLoop, socket.socket, Any], Awaitable[None]]
+"""Connects a socket that does not block to an address. Raises `OSError`."""
+_Connected = tuple[socket.socket, int]
+"""And the instant at which it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,33 +43,70 @@ class Reached:
     tcp_ns: int
 
 
-async def reach(host: str, port: int) -> Reached:
-    """Connect to the first address of a host that answers. Raises `OSError`; a deadline is the caller's."""
-    loop = asyncio.get_running_loop()
+async def reach(host: str, port: int, *, connect: Connect | None = None, next_s: float = _NEXT_S) -> Reached:
+    """Connect to the address of a host that answers first. Raises `OSError`; a deadline is the caller's."""
     looked_up_ns = 0
     addresses = _spelled_out(host, port)
     if not addresses:
-        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         looked_up_ns = _now_ns()
+    connect = connect or _connect
+    if len(addresses) == 1:
+        system, tcp_ns = await _attempt(addresses[0], connect)
+    else:
+        system, tcp_ns = await _race(_in_turn(addresses), connect, next_s)
+    return Reached(system, looked_up_ns, tcp_ns)
+
+
+def _in_turn(addresses: Sequence[Any]) -> list[Any]:
+    """In the resolver's order, but one of each family after the other: it is often a whole family that is dead."""
+    families: dict[int, list[Any]] = {}
+    for address in addresses:
+        families.setdefault(address[0], []).append(address)
+    return [address for rank in zip_longest(*families.values()) for address in rank if address is not None]
+
+
+async def _race(addresses: list[Any], connect: Connect, next_s: float) -> _Connected:
+    """The first connection that is made; a failure makes room for the next attempt at once."""
+    running: set[asyncio.Task[_Connected]] = set()
     failures: list[OSError] = []
-    for family, kind, protocol, _, address in addresses:
-        try:
-            system = socket.socket(family, kind, protocol)
-        except OSError as error:  # a family this machine does not have
-            failures.append(error)
-            continue
-        try:
-            system.setblocking(False)
-            await _connect(loop, system, address)
-        except OSError as error:
-            system.close()
-            failures.append(error)
-        except BaseException:
-            system.close()
-            raise
-        else:
-            return Reached(system, looked_up_ns, _now_ns())
-    raise _together(failures)
+    try:
+        while addresses or running:
+            if addresses:
+                running.add(asyncio.create_task(_attempt(addresses.pop(0), connect)))
+            patience_s = next_s if addresses else None
+            done, _ = await asyncio.wait(running, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                running.discard(task)
+                error = task.exception()
+                if error is None:
+                    return task.result()
+                if not isinstance(error, OSError):
+                    raise error
+                failures.append(error)
+        raise _together(failures)
+    finally:
+        for task in running:
+            task.cancel()
+            task.add_done_callback(_close)
+
+
+async def _attempt(address: Any, connect: Connect) -> _Connected:
+    family, kind, protocol, _, place = address
+    system = socket.socket(family, kind, protocol)  # fails for a family that this machine does not have
+    try:
+        system.setblocking(False)
+        await connect(asyncio.get_running_loop(), system, place)
+    except BaseException:
+        system.close()
+        raise
+    return system, _now_ns()
+
+
+def _close(late: asyncio.Task[_Connected]) -> None:
+    """An attempt that nobody waits for any more; it may have come to its end before it was told."""
+    if not late.cancelled() and late.exception() is None:
+        late.result()[0].close()
 
 
 def _spelled_out(host: str, port: int) -> Sequence[Any]:

@@ -6,10 +6,11 @@ On both event loops (conftest).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,8 @@ from shortwire.net.lean_agent import LeanAgentDialer
 from shortwire.net.reach import reach
 from shortwire.net.stock import StockAgentDialer
 
+Names = dict[str, list[tuple[str, int]]]
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -32,29 +35,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
-async def door() -> AsyncIterator[int]:
-    async def nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
-
-    async with await asyncio.start_server(nothing, "127.0.0.1", 0) as server:
-        yield server.sockets[0].getsockname()[1]
-
-
-@pytest.fixture
-async def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[str, int]]]:
-    """Names and the addresses of their resolver, whatever port is asked for."""
-    known: dict[str, list[tuple[str, int]]] = {}
-
-    async def resolve(host: str, _port: int, **_more: Any) -> list[Any]:
-        await asyncio.sleep(0.01)
-        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", place) for place in known[host]]
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
-    return known
-
-
-async def test_an_address_needs_no_look_up(door: int, names: dict[str, list[tuple[str, int]]]) -> None:
+async def test_an_address_needs_no_look_up(door: int, names: Names) -> None:
     """Nor does connecting to it: uvloop's own way would ask the resolver in a thread."""
     assert not names  # whoever looks up anything fails
     before = SystemClock.now_ns()
@@ -73,14 +54,14 @@ async def test_a_name_is_looked_up_first(door: int) -> None:
         assert before < reached.looked_up_ns <= reached.tcp_ns
 
 
-async def test_the_first_address_that_answers_is_taken(door: int, names: dict[str, list[tuple[str, int]]]) -> None:
+async def test_the_first_address_that_answers_is_taken(door: int, names: Names) -> None:
     names["agent.example"] = [("127.0.0.2", free_port()), ("127.0.0.1", door), ("127.0.0.3", door)]
     reached = await reach("agent.example", 443)
     with reached.system:
         assert reached.system.getpeername() == ("127.0.0.1", door)
 
 
-async def test_no_address_answers(names: dict[str, list[tuple[str, int]]]) -> None:
+async def test_no_address_answers(names: Names) -> None:
     names["agent.example"] = [("127.0.0.2", free_port()), ("127.0.0.3", free_port())]
     with pytest.raises(OSError, match=r"refused.*127\.0\.0\.2.*refused.*127\.0\.0\.3"):
         await reach("agent.example", 443)
@@ -92,14 +73,27 @@ async def test_one_failure_is_told_as_it_is() -> None:
     assert caught.value.errno == errno.ECONNREFUSED
 
 
-async def test_a_name_without_addresses(names: dict[str, list[tuple[str, int]]]) -> None:
+async def test_a_name_without_addresses(names: Names) -> None:
     names["agent.example"] = []
     with pytest.raises(OSError, match="no address"):
         await reach("agent.example", 443)
 
 
+@contextlib.contextmanager
+def deaf_place() -> Iterator[tuple[str, int]]:
+    """An address that takes no connection and refuses none: its backlog is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
+        filling = [socket.socket() for _ in range(4)]
+        for one in filling:
+            one.setblocking(False)
+            one.connect_ex(deaf.getsockname())
+        yield deaf.getsockname()
+        for one in filling:
+            one.close()
+
+
 async def test_one_that_is_given_up_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full backlog does not answer; who stops waiting for it gets the descriptor back."""
+    """Who stops waiting gets the descriptor back."""
     made: list[socket.socket] = []
 
     class Kept(socket.socket):
@@ -107,19 +101,12 @@ async def test_one_that_is_given_up_leaves_nothing(monkeypatch: pytest.MonkeyPat
             super().__init__(*arguments)
             made.append(self)
 
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
-        place = deaf.getsockname()
-        filling = [socket.socket() for _ in range(4)]
-        for one in filling:
-            one.setblocking(False)
-            one.connect_ex(place)
+    with deaf_place() as place:
         monkeypatch.setattr("shortwire.net.reach.socket.socket", Kept)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await reach(*place)
         assert [one.fileno() for one in made] == [-1]
-        for one in filling:
-            one.close()
 
 
 # What the dialers tell
@@ -213,6 +200,19 @@ async def test_the_steps_of_a_cold_connection(
     assert bool(steps.looked_up_ns) is (name == "localhost")
     assert bool(steps.tls_ns) is (scheme == "wss")
     assert steps.connected_ns == 0
+    ear.socket.close(1000, "")
+    await asyncio.wait_for(ear.over.wait(), 20)
+
+
+@pytest.mark.parametrize("kind", ["lean", "stock"])
+async def test_a_host_whose_first_address_is_dead(kind: str, host: str, trusting: ssl.SSLContext, names: Names) -> None:
+    """The deadlines of neither dialer are used up by it."""
+    ear = Ear()
+    with deaf_place() as dead:
+        names["agent.example"] = [dead, ("127.0.0.1", int(host.partition("{}:")[2].partition("/")[0]))]
+        await dialer_of(kind, trusting).connect(host.format("agent.example"), ear)
+    [steps] = ear.told
+    assert 0 < steps.looked_up_ns < steps.tcp_ns < ear.opened_ns
     ear.socket.close(1000, "")
     await asyncio.wait_for(ear.over.wait(), 20)
 
