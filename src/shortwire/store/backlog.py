@@ -96,6 +96,7 @@ class Backlog:
             if isinstance(item, Create):
                 # An update must not move in front of the creation of its call.
                 self._open_updates.pop(item.row["id"], None)
+            self._forget_withdrawn()
             self._items.append(item)
             self._awaited += 1
             self._changed.notify()
@@ -159,7 +160,7 @@ class Backlog:
         with self._changed:
             joined: set[CallId] = set()
             for item in reversed(items):
-                if isinstance(item, Create) and item.receipt.withdrawn:
+                if isinstance(item, Create | Barrier) and item.receipt.withdrawn:
                     continue
                 if isinstance(item, Update) and not self._rejoin(item, joined):
                     continue
@@ -192,6 +193,15 @@ class Backlog:
         self._items.append(item)
         if len(self._items) == 1:
             self._changed.notify()
+
+    def _forget_withdrawn(self) -> None:
+        """At the end only: behind more writes than a batch takes, an outage never hands them to the writer."""
+        while self._items:
+            last = self._items[-1]
+            if not isinstance(last, Create | Barrier) or not last.receipt.withdrawn:
+                return
+            self._items.pop()
+            self._awaited -= 1
 
     def _hurried(self) -> bool:
         return self._awaited > 0 or self._closed

@@ -116,6 +116,37 @@ def test_who_stopped_waiting_is_not_put_back():
     assert shown(take(backlog)) == [("create", "b")]
 
 
+def test_reads_that_were_given_up_do_not_fill_the_batches_of_an_outage():
+    backlog = Backlog(max_events=10)
+    backlog.put_event(event(1))
+    for _ in range(50):
+        read = Barrier(Receipt())
+        backlog.put_awaited(read)
+        failed = take(backlog)
+        assert read.receipt.withdraw()
+        backlog.put_back(failed)
+    waiting = Barrier(Receipt())
+    backlog.put_awaited(waiting)
+    backlog.put_back(take(backlog))  # whoever still waits is put back
+    assert shown(take(backlog)) == [("append", 1), "barrier"]
+
+
+def test_nor_do_they_grow_behind_more_writes_than_a_batch_takes():
+    backlog = Backlog(max_events=10)
+    for seq in range(1, 6):
+        backlog.put_event(event(seq))
+    for _ in range(50):
+        read = Barrier(Receipt())
+        backlog.put_awaited(read)
+        backlog.put_back(take(backlog, 2))
+        assert read.receipt.withdraw()
+    assert backlog.pending <= 6
+    new = create("a")
+    backlog.put_awaited(new)
+    assert shown(take(backlog)) == [*(("append", seq) for seq in range(1, 6)), ("create", "a")]
+    assert not backlog._hurried()  # those who left are not counted as waiting
+
+
 def test_somebody_waiting_ends_the_collecting():
     backlog = Backlog(max_events=2)
     backlog.put_update("a", {"x": 1})
