@@ -40,7 +40,7 @@ from .switchboard.context import Context
 from .switchboard.low_latency import LowLatency
 from .switchboard.taping import TapeFiles
 from .telemetry.latency_lines import LatencyLines
-from .telemetry.logs import configure_logging
+from .telemetry.outputs import outputs
 from .terms import AgentId
 from .ulaw import FRAME_BYTES
 from .web.app import create_app
@@ -54,7 +54,6 @@ __all__ = [
     "Place",
     "Server",
     "node_base",
-    "secrets_of",
     "serve",
     "stop_signals",
     "until_told_to_stop",
@@ -68,7 +67,7 @@ DRAIN_S = 25.0
 
 async def serve(
     settings: Settings,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] | None = None,
     *,
     configure_number: bool = False,
     restore_number: bool = False,
@@ -76,9 +75,21 @@ async def serve(
     """Run the server until SIGTERM or SIGINT. The exit status.
 
     `configure_number` points the number's webhook here, `restore_number` puts it back at the end. `say` takes lines
-    for the person at the terminal. Raises `BridgeError` when it cannot start.
+    for the person at the terminal and must not block; None: standard output. Raises `BridgeError` when it cannot start.
     """
-    pipe = configure_logging(settings.log_level, settings.log_json, secrets_of(settings))
+    with outputs(settings) as lines:
+        say = say or lines.put
+        return await _serve(settings, say, lines.put, configure_number=configure_number, restore_number=restore_number)
+
+
+async def _serve(
+    settings: Settings,
+    say: Callable[[str], None],
+    out: Callable[[str], None],
+    *,
+    configure_number: bool,
+    restore_number: bool,
+) -> int:
     tunnel: NgrokTunnel | None = None
     try:
         if settings.shortwire_tunnel == "ngrok":
@@ -87,7 +98,7 @@ async def serve(
             settings = settings.with_server_url(await tunnel.start(settings.port))
             say(f"public address: {settings.server_url}")
         signals = stop_signals()  # first: whoever sees us ready may tell us to stop
-        async with Server(settings, say=say) as server:
+        async with Server(settings, say=say, out=out) as server:
             say(f"ready on http://{settings.shortwire_host}:{server.port}")
             async with attended(
                 settings,
@@ -103,7 +114,6 @@ async def serve(
     finally:
         if tunnel is not None:
             await tunnel.stop()
-        pipe.close()
 
 
 def node_base(settings: Settings) -> str:
@@ -126,9 +136,10 @@ class Place:
 class Server:
     """Everything of one process, put together: an async context manager around a listening switchboard.
 
-    `options` replaces what the settings make of themselves (tests shorten the limits). On leaving, calls that
-    still live are hung up at once: whoever wants to wait for them drains the `desk` before. With a `place` it is one
-    of several and listens on nothing: it serves what it is given (`take`).
+    `options` replaces what the settings make of themselves (tests shorten the limits). `say` takes what is for the
+    person at the terminal, `out` the `[LATENCY]` lines; where calls depend on it, neither may block. On leaving, calls
+    that still live are hung up at once: whoever wants to wait for them drains the `desk` before. With a `place` it is
+    one of several and listens on nothing: it serves what it is given (`take`).
     """
 
     def __init__(
@@ -137,6 +148,7 @@ class Server:
         *,
         options: BridgeOptions | None = None,
         say: Callable[[str], None] = print,
+        out: Callable[[str], None] = print,
         place: Place | None = None,
     ) -> None:
         self._settings = settings
@@ -147,6 +159,7 @@ class Server:
             options, node=options.node or node_of_worker(self._base, place.worker if place else None)
         )
         self._say = say
+        self._out = out
         self._exits = AsyncExitStack()
         self.desk: Switchboard
         self.echo: DoctorEcho
@@ -217,7 +230,7 @@ class Server:
                 clock=SystemClock(),
                 converters=_converters,
                 agent_base_url=settings.elevenlabs_base_url,
-                sinks=_sinks(options),
+                sinks=_sinks(options, self._out),
                 write_tape=tapes.append if tapes else None,
                 verify_signature=lambda url, signature: verify(auth_token, url, (), signature),
                 agent_overrides=low_latency.overrides if options.toggles.low_latency_mode else lambda _agent_id: {},
@@ -384,17 +397,5 @@ def _converters(input_format: str, output_format: str) -> tuple[AudioConverter |
     return converters(input_format, output_format)
 
 
-def _sinks(options: BridgeOptions) -> tuple[EventSink, ...]:
-    return (LatencyLines(),) if options.toggles.latency_logging else ()
-
-
-def secrets_of(settings: Settings) -> list[str]:
-    """What no log line may show."""
-    secrets = (
-        settings.elevenlabs_api_key,
-        settings.twilio_auth_token,
-        settings.shortwire_api_key,
-        settings.ngrok_authtoken,
-        settings.shortwire_database_url,
-    )
-    return [s.get_secret_value() for s in secrets if s is not None]
+def _sinks(options: BridgeOptions, out: Callable[[str], None]) -> tuple[EventSink, ...]:
+    return (LatencyLines(lambda line, _call_id: out(line)),) if options.toggles.latency_logging else ()

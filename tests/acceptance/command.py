@@ -77,7 +77,12 @@ class Scene:
             "ALLOWED_COUNTRIES": "US",
         }
 
-    async def start(self, *arguments: str, changes: Mapping[str, str | None] | None = None) -> Child:
+    async def start(
+        self,
+        *arguments: str,
+        changes: Mapping[str, str | None] | None = None,
+        stdout: int = asyncio.subprocess.PIPE,
+    ) -> Child:
         changed = {**self.settings(), "SHORTWIRE_URL": self.url, **(changes or {})}
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         environment = {**inherited, **{name: text for name, text in changed.items() if text is not None}}
@@ -87,7 +92,7 @@ class Scene:
             env={**environment, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
             cwd=self.folder,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=stdout,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
@@ -97,9 +102,14 @@ class Scene:
     async def run(self, *arguments: str, changes: Mapping[str, str | None] | None = None) -> Ran:
         return await (await self.start(*arguments, changes=changes)).ended()
 
-    async def serving(self, *arguments: str, changes: Mapping[str, str | None] | None = None) -> Child:
+    async def serving(
+        self,
+        *arguments: str,
+        changes: Mapping[str, str | None] | None = None,
+        stdout: int = asyncio.subprocess.PIPE,
+    ) -> Child:
         """A server that is ready."""
-        child = await self.start("serve", *arguments, changes=changes)
+        child = await self.start("serve", *arguments, changes=changes, stdout=stdout)
         deadline = time.monotonic() + 30
         async with aiohttp.ClientSession() as http:
             while True:
@@ -135,7 +145,7 @@ class Child:
         async with asyncio.timeout(within_s):
             out, err = await self.process.communicate()
         assert self.process.returncode is not None
-        return Ran(self.process.returncode, out.decode(), err.decode())
+        return Ran(self.process.returncode, (out or b"").decode(), err.decode())
 
 
 @asynccontextmanager

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
 import socket
 import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -108,6 +111,41 @@ async def test_a_second_signal_hangs_up_at_once(tmp_path: Path) -> None:
         [call] = made.twilio.calls.values()
         await made.until(lambda: call.ending is not None, "the carrier's call to end")
         assert not made.eleven.live
+
+
+@contextlib.contextmanager
+def stopped_terminal(folder: Path) -> Iterator[tuple[int, Callable[[], None]]]:
+    """Something to write to, and what makes it take nothing more. The pipe has a name, because a blocking and a
+    non-blocking writer each need an opening of their own."""
+    path = folder / "terminal"
+    os.mkfifo(path)
+    opened = [os.open(path, os.O_RDONLY | os.O_NONBLOCK), os.open(path, os.O_WRONLY)]
+    opened.append(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+
+    def stop() -> None:
+        for size in (4096, 1):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    os.write(opened[2], b"." * size)
+
+    try:
+        yield opened[1], stop
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_terminal_that_takes_nothing_more_stops_no_call(tmp_path: Path, workers: str) -> None:
+    """Ctrl-S, a pager, a log shipper that hangs: the next [LATENCY] line would have stopped every call."""
+    async with scene(tmp_path, party=POLITE, agent=GOODBYE) as made:
+        with stopped_terminal(tmp_path) as (terminal, stop):
+            server = await made.serving("--workers", workers, stdout=terminal)
+            stop()
+            ran = await made.run("call", "+14155550123")
+            assert ran.status == 0, ran
+            server.signal(signal.SIGTERM)
+            assert (await server.ended()).status == 0
 
 
 async def test_killed_during_a_call_and_started_again(tmp_path: Path) -> None:

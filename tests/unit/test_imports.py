@@ -60,7 +60,6 @@ CLOCKS = {
 }
 READS_TIME = {
     "clock": "the one place",
-    "telemetry/logs": "a thread of its own, joined within a time; log lines are stamped where they are written",
     "cli/agent": "the date under which a person's settings are kept, to be put back",
     "cli/report": "`--since` counts back from now",
     "demo/performance": "how long the demo took, for a person",

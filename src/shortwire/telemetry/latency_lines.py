@@ -7,34 +7,28 @@ Measurements".
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..records import CallEvent, CallRecord, EventKind
 from ..terms import CallId
 
-__all__ = ["LatencyLines", "write_line"]
+__all__ = ["LatencyLines"]
 
 _VENDORS = {"elevenlabs": "ElevenLabs", "twilio": "Twilio"}
 _API_CALLS = {"signed_url": "signed URL"}
-
-
-def write_line(line: str, _call_id: CallId) -> None:
-    """The default output: standard output, the line alone."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 class LatencyLines:
     """Writes round trips as they are measured, API times, and the summary when the call has one.
 
     Args:
-        out: takes one line without its end and the call it belongs to. What it raises is counted in `failed`,
-            not passed on: a closed pipe must not end a call.
+        out: takes one line without its end and the call it belongs to, and returns at once: it is called on the event
+            loop's thread (`lines.LinePipe`). What it raises is counted in `failed`, not passed on: a closed pipe must
+            not end a call.
     """
 
-    def __init__(self, out: Callable[[str, CallId], None] = write_line) -> None:
+    def __init__(self, out: Callable[[str, CallId], None]) -> None:
         self._out = out
         self.failed = 0
 

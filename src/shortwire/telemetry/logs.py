@@ -11,30 +11,24 @@ import atexit
 import json as json_text
 import logging
 import os
-import queue
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
-from logging.handlers import QueueHandler, QueueListener
 from types import ModuleType, TracebackType
 from typing import Any, Final, TextIO
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from .lines import CLOSE_S, QUEUE_LINES, LinePipe
 from .redaction import Redactor
 
 __all__ = ["QUEUE_LINES", "LogPipe", "configure_logging"]
 
-QUEUE_LINES: Final = 10_000
-"""Lines that wait while the output is blocked."""
 QUIET: Final = ("picows", "aiofastnet", "sqlalchemy", "alembic", "twilio", "aiohttp.access", "watchfiles")
 """Loggers that say things per connection or per request: heard from WARNING on."""
 _FOREIGN_HANDLERS: Final = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "py.warnings")
-_CLOSE_S: Final = 2.0
 
 _current: list[LogPipe] = []
 
@@ -75,32 +69,31 @@ def configure_logging(
 
 
 class LogPipe:
-    """The queue and its thread. Closed at exit by itself; close it earlier to be sure of the last lines."""
+    """The way out of this process's log. Closed at exit by itself; close it earlier to be sure of the last lines."""
 
     def __init__(self, stream: TextIO, formatter: logging.Formatter, capacity: int) -> None:
-        lines: queue.Queue[Any] = queue.Queue(capacity)
-        self.handler = _Entrance(lines)
-        self._exit = _Exit(stream, self.handler)
-        self._exit.setFormatter(formatter)
-        self._listener = _Listener(lines, self._exit)
+        self._lines: LinePipe[logging.LogRecord] = LinePipe(
+            stream, formatter.format, _lost, capacity=capacity, name="log"
+        )
+        self.handler = _Entrance(self._lines.put)
         self._hooks: list[Callable[[], None]] = []
 
     @property
     def dropped(self) -> int:
         """Lines lost because the queue was full."""
-        return self.handler.dropped
+        return self._lines.dropped
 
     @property
     def broken(self) -> int:
         """Lines that could not be formatted or written."""
-        return self.handler.broken + self._exit.broken
+        return self.handler.broken + self._lines.broken
 
     def start(self) -> None:
-        self._listener.start()
+        self._lines.start()
         self._hooks = [_hook(sys, "excepthook", _on_uncaught), _hook(threading, "excepthook", _on_thread_uncaught)]
         atexit.register(self.close)
 
-    def close(self, timeout_s: float = _CLOSE_S) -> None:
+    def close(self, timeout_s: float = CLOSE_S) -> None:
         """Write what waits, for at most so long, and stop. Later lines are lost. May be called again."""
         atexit.unregister(self.close)
         root = logging.getLogger()
@@ -110,18 +103,18 @@ class LogPipe:
         for undo in self._hooks:
             undo()
         self._hooks = []
-        self._listener.stop_within(timeout_s)
+        self._lines.close(timeout_s)
 
 
-class _Entrance(QueueHandler):
+class _Entrance(logging.Handler):
     """The loop's side: never waits, never raises, never prints."""
 
-    def __init__(self, lines: queue.Queue[Any]) -> None:
-        super().__init__(lines)
-        self.dropped = 0
+    def __init__(self, put: Callable[[logging.LogRecord], None]) -> None:
+        super().__init__()
+        self._put = put
         self.broken = 0
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+    def emit(self, record: logging.LogRecord) -> None:
         """Fix the text now, because its arguments may change; leave the traceback to the thread."""
         if not isinstance(record.msg, dict):
             try:
@@ -130,57 +123,12 @@ class _Entrance(QueueHandler):
                 self.broken += 1
                 record.msg = f"a log line could not be formatted ({record.filename}:{record.lineno})"
             record.args = None
-        return record
-
-    def enqueue(self, record: logging.LogRecord) -> None:
-        try:
-            self.queue.put_nowait(record)
-        except queue.Full:
-            self.dropped += 1
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
-        # logging's own would print the record, secrets and all, to standard error.
-        self.broken += 1
+        self._put(record)
 
 
-class _Exit(logging.StreamHandler[TextIO]):
-    """The thread's side: formats, redacts, writes, and says how many lines were lost before this one."""
-
-    def __init__(self, stream: TextIO, entrance: _Entrance) -> None:
-        super().__init__(stream)
-        self._entrance = entrance
-        self._told = 0
-        self.broken = 0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        lost = self._entrance.dropped - self._told
-        if lost:
-            self._told += lost
-            text = f"{lost} log lines were dropped, because the output was blocked"
-            super().emit(logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, None, None))
-        super().emit(record)
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        encoding = getattr(self.stream, "encoding", None) or "utf-8"
-        return text.encode(encoding, "backslashreplace").decode(encoding)
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
-        self.broken += 1
-
-
-class _Listener(QueueListener):
-    """The standard one, except that stopping it never waits for a blocked output."""
-
-    def stop_within(self, timeout_s: float) -> None:
-        thread = self._thread
-        if thread is None:
-            return
-        self._thread = None
-        deadline = time.monotonic() + timeout_s
-        with suppress(queue.Full):
-            self.queue.put(self._sentinel, timeout=timeout_s)  # type: ignore[attr-defined]
-        thread.join(max(0.0, deadline - time.monotonic()))
+def _lost(count: int) -> logging.LogRecord:
+    text = f"{count} log lines were dropped, because the output was blocked"
+    return logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, None, None)
 
 
 def _configure_structlog(level: int) -> None:

@@ -14,14 +14,14 @@ from contextlib import AsyncExitStack
 import aiohttp
 
 from ..address import attended
-from ..app import node_base, secrets_of, stop_signals, until_told_to_stop
+from ..app import node_base, stop_signals, until_told_to_stop
 from ..errors import ConfigError
 from ..net.front import listen
 from ..net.probes import http_request
 from ..net.tunnel import NgrokTunnel
 from ..settings import Settings
 from ..store.opening import open_store
-from ..telemetry.logs import configure_logging
+from ..telemetry.outputs import outputs
 from .crew import Crew
 from .door import Door
 from .passing import can_pass
@@ -33,7 +33,7 @@ _ASK_S = 10.0
 
 async def serve(
     settings: Settings,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] | None = None,
     *,
     configure_number: bool = False,
     restore_number: bool = False,
@@ -45,13 +45,11 @@ async def serve(
             details="open connections cannot be handed to another process here (Windows cannot); "
             "leave SHORTWIRE_WORKERS at 1, or run several servers on ports of their own",
         )
-    pipe = configure_logging(settings.log_level, settings.log_json, secrets_of(settings))
-    try:
+    with outputs(settings) as lines:
+        say = say or lines.put
         async with AsyncExitStack() as exits:
             await _serve(settings, say, exits, configure_number=configure_number, restore_number=restore_number)
         return 0
-    finally:
-        pipe.close()
 
 
 async def _serve(

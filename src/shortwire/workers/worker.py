@@ -11,16 +11,16 @@ import itertools
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 
-from ..app import Place, Server, secrets_of, until_told_to_stop
+from ..app import Place, Server, until_told_to_stop
 from ..errors import BridgeError
 from ..fast_loop import run_promptly
 from ..settings import Settings
-from ..telemetry.logs import configure_logging
+from ..telemetry.outputs import outputs
 from .figures import together
 from .messages import Line, settings_from
 from .passing import received_sockets
@@ -48,31 +48,37 @@ async def _work(line_end: socket.socket, channel: socket.socket) -> int:
         return 1
     settings = settings_from(begin["settings"])
     structlog.contextvars.bind_contextvars(worker=begin["worker"])
-    pipe = configure_logging(settings.log_level, settings.log_json, secrets_of(settings))
-    try:
-        await _Worker(line, channel, begin, settings).serve()
-    except BridgeError as error:
-        line.say("failed", message=error.message, details=error.details, exit_status=error.exit_status)
-        return error.exit_status
-    finally:
-        await line.close()
-        channel.close()
-        pipe.close()
+    with outputs(settings) as lines:
+        try:
+            await _Worker(line, channel, begin, settings, lines.put).serve()
+        except BridgeError as error:
+            line.say("failed", message=error.message, details=error.details, exit_status=error.exit_status)
+            return error.exit_status
+        finally:
+            await line.close()
+            channel.close()
     return 0
 
 
 class _Worker:
-    def __init__(self, line: Line, channel: socket.socket, begin: Mapping[str, Any], settings: Settings) -> None:
+    def __init__(
+        self,
+        line: Line,
+        channel: socket.socket,
+        begin: Mapping[str, Any],
+        settings: Settings,
+        out: Callable[[str], None],
+    ) -> None:
         self._line = line
         self._channel = channel
         self._worker: int = begin["worker"]
-        self._say = print if begin["speaks"] else _say_nothing
+        self._say = out if begin["speaks"] else _say_nothing
         self._others: list[dict[str, Any]] = []
         self._taken = 0
         self._told: asyncio.Queue[int] = asyncio.Queue()
         self._stopping = False
         place = Place(self._worker, begin["of"], begin["base"], self._figures_of_all)
-        self._server = Server(settings, say=self._say, place=place)
+        self._server = Server(settings, say=self._say, out=out, place=place)
 
     async def serve(self) -> None:
         """Until told to stop. Raises `BridgeError` if it cannot begin."""

@@ -83,12 +83,6 @@ def test_other_events_write_nothing() -> None:
     assert lines_of(EventKind.TURN, {"index": 0}) == []
 
 
-def test_the_default_output_is_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    event = CallEvent(CallId("c"), 1, 0.0, EventKind.ROUND_TRIP, {"ms": 450, "average_ms": 423.5})
-    LatencyLines().on_event(record(), event)
-    assert capsys.readouterr().out == "[LATENCY] Audio round trip: 450ms, Avg: 423.50ms\n"
-
-
 def test_an_output_that_is_gone_does_not_end_the_call() -> None:
     def broken(_line: str, _call_id: str) -> None:
         raise BrokenPipeError
