@@ -38,7 +38,7 @@ from .store.opening import open_store
 from .switchboard import Switchboard
 from .switchboard.context import Context
 from .switchboard.low_latency import LowLatency
-from .switchboard.taping import TapeFiles
+from .switchboard.tape_files import TapeFiles
 from .telemetry.latency_lines import LatencyLines
 from .telemetry.outputs import outputs
 from .terms import AgentId
@@ -231,7 +231,7 @@ class Server:
                 converters=_converters,
                 agent_base_url=settings.elevenlabs_base_url,
                 sinks=_sinks(options, self._out),
-                write_tape=tapes.append if tapes else None,
+                tapes=tapes,
                 verify_signature=lambda url, signature: verify(auth_token, url, (), signature),
                 agent_overrides=low_latency.overrides if options.toggles.low_latency_mode else lambda _agent_id: {},
                 worker=worker,

@@ -14,6 +14,7 @@ from ..clock import Clock
 from ..ports import AgentDialer, AgentPlatform, CallStore, Carrier, EventSink
 from ..records import CallEvent, CallRecord
 from ..terms import AgentId
+from .tape_files import TapeFiles
 
 __all__ = ["Context"]
 
@@ -34,8 +35,8 @@ class Context:
     agent_base_url: str
     """Where warm connections go before the signed URL is known; the two hosts are the same but for residency."""
     sinks: Sequence[EventSink] = ()
-    write_tape: Callable[[str, bytes], None] | None = None
-    """(call id, bytes to append), returning at once; None: no tapes."""
+    tapes: TapeFiles | None = None
+    """Where calls are taped; None: nowhere."""
     verify_signature: Callable[[str, str], bool] = field(default=lambda _url, _signature: False)
     """Whether the carrier signed the upgrade of this URL."""
 

@@ -306,6 +306,7 @@ class Switchboard:
             "loop_lag_ms": round(self._ticker.lag.ms, 2),
             "loop_lag_own_ms": round(self._ticker.lag.own_ms, 2),
             "tasks": len(asyncio.all_tasks()),
+            "tapes_cut_short": self.context.tapes.cut_short if self.context.tapes else 0,
         }
 
     # The listener's side

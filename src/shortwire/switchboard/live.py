@@ -77,14 +77,15 @@ class LiveCall:
         self.session = CallSession(options)
         self.figures = Figures(context.clock.now_ns())
         self._findings = Findings(self.figures)
-        taping = Taping(context, record, self.figures.created_ns, options) if options.taped else None
+        tape = context.tapes.open(record.id) if context.tapes else None
+        self._taping = Taping(tape, record, self.figures.created_ns, options) if tape else None
         recorder = new_recorder(self.session.side, keeps=options.taped) if context.options.native else None
         self.phone = PhoneLeg(self.session, context.clock, self, recorder)
         self.agent = AgentLeg(self.session, context.clock, self, recorder)
         self._legs = BothLegs(self.phone, self.agent)
         self.line = AgentLine(context, record.agent_id, self.api_time)
         self._marks = MarkWatch()
-        self.analyst = Analyst(self.session.side, taping.write if taping else None)
+        self.analyst = Analyst(self.session.side, self._taping.write if self._taping else None)
         self._heard = False
         """In the middle of an analysis: the side log was heard, and the rest is still to be done."""
         self._pumping = False
@@ -291,10 +292,15 @@ class LiveCall:
         self._tell_time(now_ns)
         self.phone.digest()
         self.agent.digest()
+        self._tell_of_the_tape()
         if self.session.cause is None:
             if complaint := self._marks.complaint(self.session.downlink.playout, now_ns):
                 self.tell(EventKind.WARNING, text=complaint)
             self._deadlines(now_ns)
+
+    def _tell_of_the_tape(self) -> None:
+        if self._taping and (complaint := self._taping.complaint()):
+            self.tell(EventKind.WARNING, text=complaint)
 
     def failed(self, what: str) -> None:
         """See `Ticked`."""
@@ -378,6 +384,7 @@ class LiveCall:
         try:
             self._findings.add(*self.analyst.finish(self._clock.now_ns()))
             self._findings.tell_all(self.tell)
+            self._tell_of_the_tape()
         except Exception:  # figures: without them the call has ended all the same
             log.exception("call.findings_failed", call_id=self.record.id)
 

@@ -61,5 +61,5 @@ def session_options(context: Context, record: CallRecord) -> SessionOptions:
         limits=context.options.limits,
         splice=toggles.optimize_audio_parsing,
         open_agent_early=toggles.prewarm is not Prewarm.OFF,
-        taped=context.write_tape is not None,
+        taped=context.tapes is not None,
     )

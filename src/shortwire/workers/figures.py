@@ -7,7 +7,7 @@ from typing import Any, Final
 
 __all__ = ["together"]
 
-_SUMMED: Final = ("calls", "tasks")
+_SUMMED: Final = ("calls", "tasks", "tapes_cut_short")
 _WORST: Final = ("loop_lag_ms", "loop_lag_own_ms")
 
 
