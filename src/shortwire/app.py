@@ -40,7 +40,8 @@ from .switchboard.context import Context
 from .switchboard.low_latency import LowLatency
 from .switchboard.tape_files import TapeFiles
 from .telemetry.latency_lines import LatencyLines
-from .telemetry.outputs import outputs
+from .telemetry.outputs import outputs, secrets_of
+from .telemetry.redaction import Redactor
 from .terms import AgentId
 from .ulaw import FRAME_BYTES
 from .web.app import create_app
@@ -232,6 +233,7 @@ class Server:
                 agent_base_url=settings.elevenlabs_base_url,
                 sinks=_sinks(options, self._out),
                 tapes=tapes,
+                masked=Redactor(secrets_of(settings)).text,
                 verify_signature=lambda url, signature: verify(auth_token, url, (), signature),
                 agent_overrides=low_latency.overrides if options.toggles.low_latency_mode else lambda _agent_id: {},
                 worker=worker,

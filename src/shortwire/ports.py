@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from .records import CallEvent, CallRecord, CallRequest, CarrierCall, DialOrder
+from .records import CallEvent, CallRecord, CallRequest, CarrierCall, DialOrder, StoreHealth
 from .terms import AgentId, CallId, CallSid
 
 __all__ = [
@@ -68,6 +68,10 @@ class CallStore(Protocol):
 
     async def flush(self) -> None:
         """Return when everything written so far is durable."""
+        ...
+
+    def health(self) -> StoreHealth:
+        """Costs nothing, asks no database, never raises."""
         ...
 
     async def close(self) -> None: ...
@@ -244,5 +248,6 @@ class CallDesk(Protocol):
         ...
 
     def health(self) -> Mapping[str, Any]:
-        """Keys: ready (bool), draining (bool), calls (live), loop_lag_ms, loop_lag_own_ms, ..."""
+        """Keys: ready (bool), reason (a sentence while it is not), draining (bool), calls (live), loop_lag_ms,
+        loop_lag_own_ms, store (pending, dropped, last_error without secrets), ..."""
         ...

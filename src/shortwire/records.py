@@ -30,6 +30,7 @@ __all__ = [
     "CarrierCall",
     "DialOrder",
     "EventKind",
+    "StoreHealth",
 ]
 
 
@@ -156,3 +157,22 @@ class CallEvent:
     """Wall time, seconds since the epoch."""
     kind: str
     data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreHealth:
+    """What a `CallStore` says of itself. A snapshot; reading it costs nothing and touches no database."""
+
+    pending: int = 0
+    """Writes accepted and not yet durable."""
+    dropped: int = 0
+    """Writes given up since the start: events beyond the bound, duplicates, writes for calls that do not
+    exist, values that no database takes. State updates are never among them because of overload."""
+    last_error: str = ""
+    """Why writing fails at this moment, in the database's words without its password; empty while it works. Others'
+    words all the same: mask them before they are shown."""
+
+    @property
+    def failing(self) -> bool:
+        """New calls would be refused: the last attempt to write failed."""
+        return bool(self.last_error)

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-from .health import StoreHealth
 from .memory import MemoryCallStore
 from .opening import DATABASE_NAME, open_store
 from .sql import SqlCallStore, StoreTiming
 
-__all__ = ["DATABASE_NAME", "MemoryCallStore", "SqlCallStore", "StoreHealth", "StoreTiming", "open_store"]
+__all__ = ["DATABASE_NAME", "MemoryCallStore", "SqlCallStore", "StoreTiming", "open_store"]

@@ -82,7 +82,9 @@ class Backlog:
 
     @property
     def pending(self) -> int:
-        return len(self._items) + self._being_written
+        # Under the lock: between the two figures a batch is in neither, and a read would not wait for it.
+        with self._changed:
+            return len(self._items) + self._being_written
 
     @property
     def closed(self) -> bool:

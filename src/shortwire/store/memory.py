@@ -10,10 +10,9 @@ from typing import Any
 
 from shortwire.clock import Clock, SystemClock
 from shortwire.errors import StoreError
-from shortwire.records import CallEvent, CallRecord, EventKind
+from shortwire.records import CallEvent, CallRecord, EventKind, StoreHealth
 from shortwire.terms import CallId, CallSid, CallState
 
-from .health import StoreHealth
 from .rows import Row, changes_to_row, event_to_row, record_to_row, row_to_event, row_to_record
 from .so_far import with_turns
 from .statements import IDEMPOTENCY_S, id_conflict, key_conflict

@@ -20,13 +20,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from shortwire.beside import resting
 from shortwire.clock import Clock
 from shortwire.errors import StoreError
-from shortwire.records import CallEvent, CallRecord
+from shortwire.records import CallEvent, CallRecord, StoreHealth
 from shortwire.terms import CallId, CallSid, CallState
 
 from .backlog import Backlog, Barrier, Create
 from .encoding import clean_text
 from .engine import Database
-from .health import StoreHealth
 from .receipt import Receipt
 from .rows import changes_to_row, event_to_row, record_to_row, row_to_event, row_to_record
 from .schema import calls, events

@@ -31,6 +31,10 @@ BATCH_LIMIT: Final = 1000
 _FIRST_BACKOFF_S: Final = 0.05
 _LONGEST_BACKOFF_S: Final = 2.0
 _PURGE_EVERY_S: Final = 3600.0
+_LONGEST_WORDS: Final = 500
+"""Characters of an error that are kept to be shown."""
+_SHORTEST_PASSWORD: Final = 6
+"""Hiding a shorter one would spoil the words and hide nothing."""
 _NICENESS: Final = 10
 """A tenth of the usual share of a core that somebody else wants too. Not the least there is: the thread holds the
 interpreter at times, and must not be kept from giving it back."""
@@ -58,6 +62,11 @@ def _go_last() -> None:
 def _may_pass(error: Exception) -> bool:
     """Is it a bad moment of the database, or a write that it will never take?"""
     return isinstance(error, DBAPIError | PoolTimeout) and not isinstance(error, IntegrityError | DataError)
+
+
+def _writes(batch: Sequence[Item]) -> bool:
+    """Whether the database is asked at all."""
+    return any(not isinstance(item, Barrier) for item in batch)
 
 
 class _Withdrawn(Exception):
@@ -92,15 +101,16 @@ class Writer:
     def _run(self) -> None:
         _go_last()
         while True:
-            batch = self._backlog.take(interval_s=self._interval_s, idle_s=_PURGE_EVERY_S, limit=BATCH_LIMIT)
+            idle_s = 0.0 if self.last_error else _PURGE_EVERY_S
+            batch = self._backlog.take(interval_s=self._interval_s, idle_s=idle_s, limit=BATCH_LIMIT)
             if batch is None:
                 return
             rest = self._attempt(batch)
             self._backlog.put_back(rest)
-            if not rest:
+            if not rest and (_writes(batch) or self._takes_writes()):
                 self._recovered()
                 self._purge()
-            elif self._out_of_time():
+            elif rest and self._out_of_time():
                 self._abandon()
             else:
                 self._back_off()
@@ -110,7 +120,7 @@ class Writer:
         try:
             return self._write(batch)
         except Exception as error:  # a mistake of ours must not end the thread: the state must go on
-            self.last_error = database_words(error)
+            self.last_error = self._words(error)
             _log.exception("store.broken", writes=len(batch))
             return batch
 
@@ -134,7 +144,7 @@ class Writer:
 
     def _commit(self, batch: Sequence[Item]) -> None:
         applied = Applied()
-        while any(not isinstance(item, Barrier) for item in batch):
+        while _writes(batch):
             wanted = [item for item in batch if not (isinstance(item, Create) and item.receipt.withdrawn)]
             creates = [item for item in wanted if isinstance(item, Create)]
             try:
@@ -182,9 +192,29 @@ class Writer:
                 item.receipt.deliver(None)
 
     def _note(self, error: Exception) -> None:
-        self.last_error = database_words(error)
+        self.last_error = self._words(error)
         if not self._failures:
             _log.error("store.failing", error=self.last_error, pending=self._backlog.pending)
+
+    def _words(self, error: BaseException) -> str:
+        """What `last_error` says: anybody with an API key may read it."""
+        words, password = database_words(error), self._engine.url.password
+        if password and len(password) >= _SHORTEST_PASSWORD:
+            words = words.replace(password, "[redacted]")
+        return words[:_LONGEST_WORDS]
+
+    def _takes_writes(self) -> bool:
+        """A database that failed and has nothing to write is asked by the one write that is always right: nobody would
+        send a call to a server that is not ready, and it would never find out that it is again."""
+        if not self.last_error:
+            return True
+        try:
+            with self._engine.begin() as connection:
+                purge_keys(connection, self._clock.wall_s() - IDEMPOTENCY_S)
+        except Exception as error:  # as in `_attempt`
+            self.last_error = self._words(error)
+            return False
+        return True
 
     def _recovered(self) -> None:
         if self._failures:

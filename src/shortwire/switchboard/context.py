@@ -37,6 +37,8 @@ class Context:
     sinks: Sequence[EventSink] = ()
     tapes: TapeFiles | None = None
     """Where calls are taped; None: nowhere."""
+    masked: Callable[[str], str] = field(default=lambda text: text)
+    """A text of others without what must not be read."""
     verify_signature: Callable[[str, str], bool] = field(default=lambda _url, _signature: False)
     """Whether the carrier signed the upgrade of this URL."""
 

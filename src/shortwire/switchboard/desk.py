@@ -19,7 +19,7 @@ from ..clock import NS_PER_MS
 from ..errors import CarrierRefused, CarrierUncertain, NotFound, Unavailable
 from ..numbers import check_number
 from ..ports import SocketListener
-from ..records import CallEvent, CallRecord, CallRequest, DialOrder, EventKind
+from ..records import CallEvent, CallRecord, CallRequest, DialOrder, EventKind, StoreHealth
 from ..terms import (
     AgentId,
     CallDirection,
@@ -299,15 +299,28 @@ class Switchboard:
 
     def health(self) -> Mapping[str, Any]:
         """See `CallDesk.health`."""
+        store, tapes = self.context.store.health(), self.context.tapes
+        reason = self._why_not_ready(store)
         return {
-            "ready": not self._draining,
+            "ready": not reason,
+            **({"reason": reason} if reason else {}),
             "draining": self._draining,
             "calls": len(self._live),
             "loop_lag_ms": round(self._ticker.lag.ms, 2),
             "loop_lag_own_ms": round(self._ticker.lag.own_ms, 2),
             "tasks": len(asyncio.all_tasks()),
-            "tapes_cut_short": self.context.tapes.cut_short if self.context.tapes else 0,
+            "tapes_cut_short": tapes.cut_short if tapes else 0,
+            "store": {
+                "pending": store.pending,
+                "dropped": store.dropped,
+                "last_error": self.context.masked(store.last_error),
+            },
         }
+
+    def _why_not_ready(self, store: StoreHealth) -> str:
+        if self._draining:
+            return "the server is being stopped"
+        return "the database takes no writes, so new calls would be refused" if store.failing else ""
 
     # The listener's side
 

@@ -81,6 +81,8 @@ def _public_routes(app: FastAPI, desk: CallDesk) -> None:
         health = desk.health()
         ready = bool(health.get("ready")) and not health.get("draining")
         body = {"ready": ready, "draining": bool(health.get("draining"))}
+        if not ready and health.get("reason"):
+            body["reason"] = health["reason"]
         return JSONResponse(body, 200 if ready else 503)
 
     @app.get("/openapi.json", include_in_schema=False)

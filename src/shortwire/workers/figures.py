@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 __all__ = ["together"]
@@ -24,6 +24,20 @@ def together(of_workers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     }
     for name in _SUMMED:
         total[name] = sum(figures.get(name, 0) for figures in live)
+    if not total["ready"]:
+        total["reason"] = next(
+            (figures["reason"] for figures in live if figures.get("reason")), "no worker takes calls"
+        )
     for name in _WORST:
         total[name] = max((figures.get(name, 0.0) for figures in live), default=0.0)
+    total["store"] = _stores([figures["store"] for figures in live if "store" in figures])
     return {**total, "workers": [dict(figures) for figures in each]}
+
+
+def _stores(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One database, as many writers: what they wait for together, and the first that says why."""
+    return {
+        "pending": sum(store["pending"] for store in each),
+        "dropped": sum(store["dropped"] for store in each),
+        "last_error": next((store["last_error"] for store in each if store["last_error"]), ""),
+    }

@@ -7,6 +7,7 @@ import dataclasses
 import sqlite3
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from shortwire.errors import Conflict, StoreError
 from shortwire.records import EventKind
 from shortwire.store import DATABASE_NAME, StoreTiming, open_store
 from shortwire.store import writer as writer_module
-from shortwire.store.backlog import Create
+from shortwire.store.backlog import Backlog, Create
 from shortwire.store.engine import sqlite_database
 from shortwire.store.migrate import migrate
 from shortwire.store.receipt import Receipt
@@ -86,12 +87,35 @@ async def test_a_locked_database_keeps_state_and_bounds_events(impatient, tmp_pa
     impatient.update(call.id, {"state": CallState.ENDED})
     impatient._timing = patient
     lock.release()
-    await until(lambda: impatient.health().pending == 0)
-    assert not impatient.health().failing
+    await until(lambda: impatient.health().pending == 0 and not impatient.health().failing)
     found = await impatient.get(call.id)
     assert (found.cause_detail, found.state) == ("number 100", CallState.ENDED)
     assert [event.seq for event in await impatient.events(call.id)] == [*range(1, 21), 101]
     assert await impatient.get(make_call(2).id) is None  # its creation was refused: it must not turn up
+
+
+async def test_a_database_that_is_well_again_is_found_out_without_a_write(impatient, tmp_path, make_call):
+    """Nobody sends calls to a server that is not ready: it has to look for itself."""
+    lock = Lock(tmp_path)
+    patient = impatient._timing
+    lose_patience(impatient)
+    with pytest.raises(StoreError, match="could not be stored"):
+        await impatient.create(make_call())
+    await until(lambda: impatient.health().pending == 0)  # given up: nothing waits
+    assert impatient.health().failing
+    impatient._timing = patient
+    await impatient.flush()  # of nothing, which says nothing of the database
+    assert impatient.health().failing
+    lock.release()
+    await until(lambda: not impatient.health().failing)
+
+
+def test_the_words_of_a_database_are_shown_without_its_password_and_have_an_end():
+    url = sa.make_url("postgresql://shortwire:pa55word!@db/shortwire")
+    writer = writer_module.Writer(SimpleNamespace(url=url), Backlog(max_events=1), SystemClock(), interval_s=1)
+    words = writer._words(RuntimeError("no pa55word! for\nshortwire " + "x" * 1000))
+    assert words.startswith("no [redacted] for shortwire xxx")
+    assert len(words) == 500
 
 
 async def test_without_writes_a_locked_database_can_be_read(impatient, tmp_path, make_call):

@@ -319,8 +319,12 @@ async def test_readiness_follows_the_desk_and_says_no_more_than_needed(desk: Fak
         desk.health_now = {"ready": True, "draining": True, "calls": 3}
         answer = await http.get("/readyz")
         figures = await http.get("/v1/health")
+        desk.health_now = {"ready": False, "reason": "the database takes no writes", "store": {"last_error": "words"}}
+        refused = await http.get("/readyz")
     assert answer.status_code == 503 and answer.json() == {"ready": False, "draining": True}
     assert figures.json()["calls"] == 3
+    assert refused.status_code == 503
+    assert refused.json() == {"ready": False, "draining": False, "reason": "the database takes no writes"}
 
 
 async def test_the_documentation_names_every_route_of_the_api_and_loads_nothing(desk: FakeDesk) -> None:

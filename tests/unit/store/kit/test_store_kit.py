@@ -10,8 +10,7 @@ import pytest
 
 from shortwire.errors import Conflict, StoreError
 from shortwire.ports import CallStore
-from shortwire.records import CallRecord, EventKind
-from shortwire.store import StoreHealth
+from shortwire.records import CallRecord, EventKind, StoreHealth
 from shortwire.terms import CallId, CallSid, CallState, Disposition, HangupCause
 
 FULL = {
