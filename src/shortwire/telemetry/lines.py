@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, Generic, TextIO, TypeVar
 
@@ -25,6 +25,10 @@ T = TypeVar("T")
 
 QUEUE_LINES: Final = 10_000
 """Lines that wait while the output is blocked."""
+_GATHER_S: Final = 0.02
+_AT_ONCE: Final = 100
+"""Lines are written together that come so close together: a thread that wakes up for each takes the interpreter from
+the calls each time."""
 CLOSE_S: Final = 2.0
 """How long the last lines are waited for."""
 
@@ -84,22 +88,23 @@ class LinePipe(Generic[T]):
     def _work(self) -> None:
         own = _apart(self._stream)
         stream = own or self._stream
-        while (item := self._next()) is not None:
+        while batch := self._next():
             self._tell_losses(stream)
-            self._write(stream, item[0])
+            self._write(stream, batch)
         self._tell_losses(stream)
         if own is not None:
             with suppress(OSError):
                 own.close()
 
-    def _next(self) -> tuple[T] | None:
-        """None: closed, and everything is written."""
+    def _next(self) -> Sequence[T]:
+        """What has come since the last time, and a moment's more; nothing: closed, and everything is written."""
         with self._changed:
-            while not self._waiting:
-                if self._closed:
-                    return None
-                self._changed.wait()
-            return (self._waiting.popleft(),)
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._changed.wait_for(lambda: self._closed, _GATHER_S)
+            batch = [*self._waiting][:_AT_ONCE]
+            for _ in batch:
+                self._waiting.popleft()
+            return batch
 
     def _tell_losses(self, stream: TextIO) -> None:
         lost = self.dropped - self._told
@@ -107,15 +112,23 @@ class LinePipe(Generic[T]):
             self._told += lost
             instead = self._lost(lost)
             if instead is not None:
-                self._write(stream, instead)
+                self._write(stream, [instead])
 
-    def _write(self, stream: TextIO, item: T) -> None:
+    def _write(self, stream: TextIO, items: Sequence[T]) -> None:
+        lines = [line for item in items if (line := self._line(item)) is not None]
+        encoding = _encoding(stream)
         try:
-            text, encoding = self._text(item) + "\n", _encoding(stream)
-            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            stream.write("".join(lines).encode(encoding, "backslashreplace").decode(encoding))
             stream.flush()
-        except Exception:  # neither a bad line nor a closed pipe may end the thread
+        except Exception:  # a closed pipe must not end the thread
+            self.broken += len(lines)
+
+    def _line(self, item: T) -> str | None:
+        try:
+            return self._text(item) + "\n"
+        except Exception:  # nor must a bad line
             self.broken += 1
+            return None
 
 
 def standard_output() -> LinePipe[str]:
