@@ -150,5 +150,6 @@ def _verdict(call: Mapping[str, Any]) -> str:
     if not (quality := (call.get("latencies") or {}).get("quality")):
         return ""
     from ..audio.quality import verdict
+    from ..report.sound import sound_words
 
-    return verdict(quality)
+    return sound_words(call, quality, verdict(quality))

@@ -136,10 +136,11 @@ def _write_one(
     from ..audio.quality import verdict
     from ..report.of_call import call_report
     from ..report.page import render
+    from ..report.sound import sound_words
     from ..report.view import Report
     from .show import when
 
-    quality = (call.get("latencies") or {}).get("quality")
+    quality = taped["quality"] if taped else (call.get("latencies") or {}).get("quality")
     words = taped["verdict"] if taped else (verdict(quality) if quality else "")
     recording = wav.read_bytes() if wav is not None else (taped["wav"] if taped else None)
     shown = call_report(
@@ -147,7 +148,7 @@ def _write_one(
         events,
         recording=recording,
         taped_turns=taped["turns"] if taped and wav is None else None,
-        verdict=words,
+        verdict=sound_words(call, quality, words),
     )
     facts = {"call": str(call["id"]), "began": when(call.get("created_at")), "version": __version__}
     if taped and taped["damage"]:

@@ -23,17 +23,18 @@ def when(seconds: float | None) -> str:
 def print_call(
     call: Mapping[str, Any], *, dead_air_ms: float, verdict: str = "", zero: str = "the news of the answer"
 ) -> None:
-    """Everything but the facts: whoever has only a tape has none."""
+    """Everything but the facts: whoever has only a tape has none. How it ended is among them."""
     from ..report.findings import findings
     from ..report.many import aggregate
     from ..report.waterfall import conversation_lines, finding_lines, percentile_table, waterfall_lines
 
     out = console()
     turns = list(call.get("turns") or ())
+    measured = [finding for finding in findings(call, dead_air_ms=dead_air_ms) if finding.what != "cause"]
     blocks = (
         (f"conversation (seconds since {zero})", conversation_lines(turns)),
         ("where the time went", waterfall_lines(call)),
-        ("what to change", finding_lines(findings(call, dead_air_ms=dead_air_ms))),
+        ("what to change", finding_lines(measured)),
     )
     for title, lines in blocks:
         if lines:
@@ -55,14 +56,7 @@ def print_facts(call: Mapping[str, Any]) -> None:
     print(f"{call['id']}  {call['direction']} call {verb} {clean(call['number'])}  ({call['profile']})")
     disposition = f", {call['disposition']}" if call["disposition"] else ""
     print(f"  state     {call['state']}{disposition}")
-    if cause := call["cause"]:
-        print(f"  cause     {cause['slug']}: {clean(cause['meaning'])}")
-        # A fault in the configuration is the one that whoever reads this can mend.
-        label = "to change" if cause["fault"] == "config" else "detail"
-        if cause["detail"]:
-            print(f"  {label:<9} {clean(cause['detail'])}")
-        if cause["fault"] not in ("none", "config"):
-            print(f"  fault     {cause['fault']}")
+    _print_ending(call)
     instants = ("created", "dialed", "ringing", "answered", "connected", "ended")
     known = [(name, call[f"{name}_at"]) for name in instants if call[f"{name}_at"] is not None]
     start = known[0][1]
@@ -71,3 +65,22 @@ def print_facts(call: Mapping[str, Any]) -> None:
     for name in ("agent_id", "conversation_id", "call_sid"):
         if call[name]:
             print(f"  {name.replace('_', ' '):<9} {call[name]}")
+
+
+def _print_ending(call: Mapping[str, Any]) -> None:
+    from ..report.ending import bad_ending
+    from .live import clean
+
+    ending, cause = bad_ending(call), call["cause"]
+    if not cause:
+        return
+    print(f"  cause     {cause['slug']}: {clean(ending.happened if ending else cause['meaning'])}")
+    if cause["detail"]:
+        print(f"  detail    {clean(cause['detail'])}")
+    if ending is None:
+        return
+    print(f"  fault     {ending.fault}")
+    if ending.change:
+        print(f"  to change {clean(ending.change)}")
+    if ending.check:
+        print(f"  doctor    {ending.check} (shortwire doctor looks at it)")

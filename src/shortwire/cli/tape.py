@@ -95,12 +95,15 @@ def show(which: Which, as_json: Json = False) -> None:
         told |= {"duration_ms": found.duration_ms, "quality": found.quality, "verdict": found.verdict}
         print(json.dumps(told))
         raise typer.Exit(status)
+    from ..report.sound import sound_words
     from .show import print_call, when
 
     kind = f"{header.get('direction', '')} call, {header.get('profile', '')} profile".strip(", ")
     print(f"{header['call_id']}  {kind}, Shortwire {header.get('version', '?')}")
     print(f"  began     {when(tape.header.wall_s)}, {found.duration_ms / 1000:.1f} s, {len(tape.records)} records")
-    print_call({"turns": turns, "latencies": {}}, dead_air_ms=2000.0, verdict=found.verdict, zero="the first audio")
+    call = {"turns": turns, "latencies": {}}
+    words = sound_words(call, found.quality, found.verdict, damaged=bool(status))
+    print_call(call, dead_air_ms=2000.0, verdict=words, zero="the first audio")
     raise typer.Exit(status)
 
 

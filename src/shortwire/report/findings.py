@@ -12,6 +12,7 @@ from typing import Any
 
 from ..call.setup import SETUP_LABELS
 from ..call.summary import DEAD_AIR_MS
+from .ending import Ending, bad_ending
 
 __all__ = ["GAP_PARTS", "Finding", "dead_air", "findings", "gap_parts_ms", "setup_parts_ms"]
 
@@ -33,7 +34,7 @@ class Finding:
     """One thing worth changing, or worth knowing."""
 
     what: str
-    """"gap", "setup", "dead-air", "talk-over"."""
+    """"cause" (it ended as nobody wanted), "gap", "setup", "dead-air", "talk-over"."""
     part: str
     text: str
     """What was measured."""
@@ -76,7 +77,12 @@ def gap_parts_ms(turn: Mapping[str, Any]) -> dict[str, float]:
 
 
 def setup_parts_ms(latencies: Mapping[str, Any]) -> dict[str, float]:
-    """Parts from the answer to the first word, in order. Unknown names (of another version) are left out."""
+    """Parts from the answer to the first word, in order; empty where no word was heard: they lead nowhere then.
+
+    Unknown names (of another version) are left out.
+    """
+    if not _is_number(latencies.get("answer_to_first_word_ms")):
+        return {}
     found = latencies.get("setup") or {}
     return {key: float(found[key]) for key in SETUP_LABELS if _is_number(found.get(key))}
 
@@ -91,12 +97,15 @@ def dead_air(turns: Sequence[Mapping[str, Any]], over_ms: float = DEAD_AIR_MS) -
 
 
 def findings(call: Mapping[str, Any], *, dead_air_ms: float = DEAD_AIR_MS) -> list[Finding]:
-    """What dominates, the worst first; nothing where nothing was measured."""
+    """Why it failed, if it did; then what dominates, the worst first. Nothing where nothing was measured."""
     turns = list(call.get("turns") or ())
     found = []
+    if ending := bad_ending(call):
+        found.append(_of_ending(ending))
     if gap := _of_gaps(turns):
         found.append(gap)
-    if setup := _of_setup(call.get("latencies") or {}):
+    # A call that failed before anybody was answered has another trouble than how long its first word took.
+    if (gap or not ending) and (setup := _of_setup(call.get("latencies") or {})):
         found.append(setup)
     if silences := dead_air(turns, dead_air_ms):
         index, worst = max(silences, key=lambda silence: silence[1])
@@ -108,6 +117,13 @@ def findings(call: Mapping[str, Any], *, dead_air_ms: float = DEAD_AIR_MS) -> li
         change = "it holds pauses for the end of a turn: make it more patient"
         found.append(Finding("talk-over", "agent_over_ms", text, change, "agent.turn_taking"))
     return found
+
+
+def _of_ending(ending: Ending) -> Finding:
+    text = f"{ending.happened} ({ending.slug})"
+    return Finding(
+        "cause", ending.slug, f"{text}: {ending.detail}" if ending.detail else text, ending.change, ending.check
+    )
 
 
 def _of_gaps(turns: Sequence[Mapping[str, Any]]) -> Finding | None:

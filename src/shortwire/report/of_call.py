@@ -48,10 +48,11 @@ def call_report(
 
 
 def notes(call: Mapping[str, Any], verdict: str = "") -> list[str]:
-    """What to know of a call, a sentence each."""
+    """What to know of a call, a sentence each. Why it failed, if it did, stands by itself (`ending.bad_ending`)."""
     found = [
         f"{finding.text}: {finding.change} (doctor: {finding.check})." if finding.change else f"{finding.text}."
         for finding in findings(call)
+        if finding.what != "cause"
     ]
     return [*found, *([f"Sound: {verdict}."] if verdict else [])]
 

@@ -19,6 +19,7 @@ import jinja2
 from markupsafe import Markup
 
 from .figures import HOW, side_by_side
+from .notices import ending_sentence, notices
 from .view import CallReport, Part, Report, gap_parts, number, peaks, percent, setup_parts
 
 __all__ = ["asset", "render"]
@@ -37,8 +38,9 @@ def render(report: Report) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _template().render(
         title=report.title,
-        lede=report.subtitle or _lede(figures),
+        lede=report.subtitle or _lede(figures, report.calls),
         facts=[*report.facts.items(), *([("made", report.made_at)] if report.made_at else [])],
+        notices=notices(report.calls[0]) if len(report.calls) == 1 else [],
         figures=_cards(figures),
         compared=_compared(calls),
         calls=calls,
@@ -143,8 +145,9 @@ def _figure(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _lede(figures: Sequence[Mapping[str, Any]]) -> str:
-    """The finding, in one sentence."""
+def _lede(figures: Sequence[Mapping[str, Any]], calls: Sequence[CallReport]) -> str:
+    """The finding, in one sentence; of a single call that failed, that first."""
+    failed = ending_sentence(calls[0].call) if len(calls) == 1 else ""
     rows = {row["key"]: row for row in figures}
     first, gap = rows.get("first_word"), rows.get("gap_p50")
     sentences = []
@@ -160,7 +163,8 @@ def _lede(figures: Sequence[Mapping[str, Any]]) -> str:
             text += f" ({_against_baseline(values[0] - values[-1])})"
         sentences.append(text)
     text = ", ".join(sentences)
-    return text[:1].upper() + text[1:] + "." if text else "A telephone call between a party and an agent."
+    measured = text[:1].upper() + text[1:] + "." if text else ""
+    return f"{failed} {measured}".strip() or "A telephone call between a party and an agent."
 
 
 def _against_baseline(saved_ms: float) -> str:
@@ -184,6 +188,8 @@ def _call(call: CallReport, element: str) -> dict[str, Any]:
         "profile": call.profile,
         "heading": f"{call.profile[:1].upper()}{call.profile[1:]} profile",
         "outcome": _outcome(call.call),
+        "notices": notices(call),
+        "unanswered": "No answered turn in what could be read." if call.damage else "No turn was answered.",
         "checks": list(call.checks),
         "passed": sum(1 for check in call.checks if check["passed"]),
         "audio": f"data:audio/wav;base64,{base64.b64encode(call.recording).decode()}" if call.recording else "",

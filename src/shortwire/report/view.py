@@ -58,6 +58,8 @@ class CallReport:
     """From the answer to the first word, as measured outside the product."""
     notes: Sequence[str] = ()
     """What to know of it, a sentence each: what dominates, what to change, how it sounded."""
+    damage: str = ""
+    """Where and why its tape could not be read on; empty: it was read to its end."""
 
 
 @dataclass(frozen=True, slots=True)

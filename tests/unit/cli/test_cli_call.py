@@ -288,7 +288,9 @@ def test_a_call_is_shown_with_the_setting_to_change(server: Any) -> None:
     text = runner.invoke(app, ["calls", "show", "call_1"], env={"COLUMNS": "60"}).stdout
     assert "state     ended, failed" in text
     assert "agent_override_denied" in text and "security settings" in text
-    assert "to change Override for field 'voice_id'" in text
+    assert "detail    Override for field 'voice_id' is not allowed" in text
+    assert "to change enable it in the agent's security settings" in text
+    assert "doctor    agent.overrides" in text
     assert "ended +5.50 s" in text and "700" in text and "Hello.  (interrupted)" in text
     assert "\x1b[31m" not in text and NUMBER not in text
     assert json.loads(runner.invoke(app, ["calls", "show", "call_1", "--json", "--reveal"]).stdout)["number"] == NUMBER
