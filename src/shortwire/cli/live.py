@@ -66,7 +66,7 @@ def _turn_line(turn: Mapping[str, Any], _number: str) -> str | None:
     gap = turn.get("response_gap_ms")
     if gap is None:
         return None
-    stop = f", stopped in {milliseconds(turn['stop_ms'])}" if turn.get("stop_ms") is not None else ""
+    stop = f", barge-in to clear {milliseconds(turn['stop_ms'])}" if turn.get("stop_ms") is not None else ""
     return f"turn {turn.get('index', '?')}: response gap {milliseconds(gap)}{stop}"
 
 

@@ -57,13 +57,7 @@ def report(
     assert which is not None
     call, events, taped = _gathered(which, tape, reveal=reveal, url=url, api_key=api_key)
     if as_json:
-        from ..report.findings import findings
-        from ..report.many import aggregate
-
-        found = [{name: getattr(f, name) for name in f.__slots__} for f in findings(call, dead_air_ms=1000 * dead_air)]
-        quality = taped["quality"] if taped else (call.get("latencies") or {}).get("quality")
-        told = {"call": call, "figures": aggregate([call])["figures"], "findings": found, "quality": quality}
-        print(json.dumps(told))
+        print(json.dumps(_told(call, taped, 1000 * dead_air)))
         return
     _write_one(call, events, taped, wav, out)
 
@@ -117,6 +111,16 @@ def _gathered(
     return call, events, taped
 
 
+def _told(call: Mapping[str, Any], taped: Mapping[str, Any] | None, dead_air_ms: float) -> dict[str, Any]:
+    from ..report.findings import findings, gaps_in_parts
+    from ..report.many import aggregate
+
+    found = [{name: getattr(f, name) for name in f.__slots__} for f in findings(call, dead_air_ms=dead_air_ms)]
+    quality = taped["quality"] if taped else (call.get("latencies") or {}).get("quality")
+    told = {"call": call, "figures": aggregate([call])["figures"], "gaps": gaps_in_parts(call.get("turns") or ())}
+    return {**told, "findings": found, "quality": quality}
+
+
 def _read(tape: Any) -> dict[str, Any]:
     from ..audio.reading import read
 
@@ -142,12 +146,14 @@ def _write_one(
 
     quality = taped["quality"] if taped else (call.get("latencies") or {}).get("quality")
     words = taped["verdict"] if taped else (verdict(quality) if quality else "")
-    recording = wav.read_bytes() if wav is not None else (taped["wav"] if taped else None)
+    given = wav.read_bytes() if wav is not None else None
+    recording = given if given is not None else (taped["wav"] if taped else None)
     shown = call_report(
         call,
         events,
         recording=recording,
         taped_turns=taped["turns"] if taped and wav is None else None,
+        recorded=_recorded(call, given) if given is not None else None,
         verdict=sound_words(call, quality, words),
     )
     facts = {"call": str(call["id"]), "began": when(call.get("created_at")), "version": __version__}
@@ -160,6 +166,17 @@ def _write_one(
     _write(out or Path(f"{call['id']}.html"), page)
     if recording is None:
         print("without waveforms: no tape of it is on this machine (SHORTWIRE_TAPE=true, --tape FILE or --wav FILE)")
+
+
+def _recorded(call: Mapping[str, Any], wav: bytes) -> dict[Any, float]:
+    """The gaps that a given recording's samples hold, by turn; none where it cannot be compared (one channel)."""
+    from .verify import verify_gaps
+
+    try:
+        rows = verify_gaps(call, wav, tolerance_ms=0.0)["turns"]
+    except UsageError:
+        return {}
+    return {row["turn"]: row["recorded_ms"] for row in rows if row["recorded_ms"] is not None}
 
 
 def _figures(since: str, calls: Sequence[Mapping[str, Any]], dead_air_ms: float) -> dict[str, Any]:

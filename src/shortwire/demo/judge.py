@@ -292,4 +292,6 @@ def spans(evidence: Evidence) -> list[dict[str, Any]]:
 
 def cuts(evidence: Evidence) -> Sequence[dict[str, Any]]:
     """The interruptions as the report draws them."""
-    return [{"at_ms": i.at_ms, "silent_ms": i.silent_ms, "ms": i.stop_ms} for i in evidence.interruptions]
+    return [
+        {"at_ms": i.at_ms, "silent_ms": i.silent_ms, "ms": i.stop_ms, "heard": True} for i in evidence.interruptions
+    ]

@@ -84,6 +84,7 @@ def _shown(outcome: Outcome) -> CallReport:
         recording=played.recording,
         heard=spans(evidence),
         gaps=[gap.as_dict() for gap in outcome.gaps],
+        recorded={gap.turn: gap.ms for gap in outcome.gaps if gap.turn is not None},
         interruptions=cuts(evidence),
         checks=[check.as_dict() for check in outcome.verdict.checks],
         stages=_stages(outcome),

@@ -19,8 +19,10 @@ HOW: dict[str, str] = {
     "End-pointing": "From the end of the party's speech to the agent's decision that the turn is over (its transcript "
     "arriving at our socket).",
     "Generation": "From that decision to the first audio of the reply at our socket.",
+    "Agent": "Both of them, where they cannot be told apart: the transcript came with the audio, or none came.",
     "Bridge": "From that audio at our agent socket to its being written to the phone socket. This part is Shortwire.",
-    "Carrier playout": "From our write to the party's ear, the way to the carrier and back included.",
+    "Way to the ear and back": "From our write to the party's ear, as the carrier's mark confirms it, and "
+    "the mark's way back.",
     "Answer to first word": "From the party's pick-up to the first agent audio heard; with an emulated phone, in "
     "its recording. The server hears of the pick-up over a new connection that has to cross the network first, and "
     "makes up for that with the round trip that it measures.",

@@ -14,7 +14,7 @@ from ..call.setup import SETUP_LABELS
 from ..call.summary import DEAD_AIR_MS
 from .ending import Ending, bad_ending
 
-__all__ = ["GAP_PARTS", "Finding", "dead_air", "findings", "gap_parts_ms", "setup_parts_ms"]
+__all__ = ["GAP_PARTS", "Finding", "dead_air", "findings", "gap_parts_ms", "gaps_in_parts", "setup_parts_ms"]
 
 GAP_PARTS = {
     "endpointing_ms": "End-pointing",
@@ -74,6 +74,15 @@ def gap_parts_ms(turn: Mapping[str, Any]) -> dict[str, float]:
     split = _is_number(turn.get("endpointing_ms")) and (turn.get("generation_ms") or 0.0) > _TOGETHER_MS
     keys = ("endpointing_ms", "generation_ms") if split else ("agent_ms",)
     return {key: float(turn[key]) for key in (*keys, "bridge_ms", "playout_ms") if _is_number(turn.get(key))}
+
+
+def gaps_in_parts(turns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each measured gap with the parts that can be told apart, for whoever reads JSON: turn, ms, parts."""
+    return [
+        {"turn": turn.get("index"), "ms": turn["response_gap_ms"], "parts": parts}
+        for turn in turns
+        if (parts := gap_parts_ms(turn))
+    ]
 
 
 def setup_parts_ms(latencies: Mapping[str, Any]) -> dict[str, float]:

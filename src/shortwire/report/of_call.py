@@ -20,6 +20,7 @@ def call_report(
     *,
     recording: bytes | None = None,
     taped_turns: Sequence[Mapping[str, Any]] | None = None,
+    recorded: Mapping[Any, float] | None = None,
     verdict: str = "",
 ) -> CallReport:
     """The page of one call.
@@ -30,6 +31,7 @@ def call_report(
         recording: 16-bit stereo WAV, party left.
         taped_turns: the turns read from the tape the recording was made of, on its time line; None: the recording is
             the carrier's and begins with the answer.
+        recorded: by turn index, response gaps found in the samples of the carrier's recording, ms.
         verdict: how it sounded, one line.
     """
     turns = list(call.get("turns") or ()) if taped_turns is None else list(taped_turns)
@@ -42,6 +44,7 @@ def call_report(
         recording=recording,
         heard=conversation(turns, shift),
         gaps=[{**gap, "note": ""} for gap in gaps(turns, shift)],
+        recorded=recorded or {},
         interruptions=interruptions(turns, shift),
         notes=notes(call, verdict),
     )

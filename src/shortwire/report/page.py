@@ -26,7 +26,7 @@ __all__ = ["asset", "render"]
 
 _STAGES = (
     *("notice", "carrier", "start", "url", "lookup", "tcp", "tls", "connect", "upgrade", "ready"),
-    *("uplink", "endpointing", "generation", "bridge", "playout"),
+    *("uplink", "endpointing", "generation", "agent", "bridge", "playout"),
 )
 
 
@@ -201,7 +201,7 @@ def _call(call: CallReport, element: str) -> dict[str, Any]:
         "legend": columns,
         "columns": columns,
         "rows": _rows(call, turns, columns),
-        "has_heard": bool(call.gaps),
+        "has_recorded": bool(call.recorded),
         "api": _api_times(call.call),
         "events": _events(call.events),
         "drawing": {
@@ -221,7 +221,7 @@ def _call(call: CallReport, element: str) -> dict[str, Any]:
                 for gap in call.gaps
             ],
             "interruptions": [
-                {"at_ms": cut["at_ms"], "silent_ms": cut["silent_ms"], "label": f"barge-in, {number(cut['ms'])} ms"}
+                {"at_ms": cut["at_ms"], "silent_ms": cut["silent_ms"], "label": _cut_label(cut)}
                 for cut in call.interruptions
             ],
         },
@@ -256,7 +256,6 @@ def _turn_number(turn: Mapping[str, Any], index: int) -> Any:
 
 
 def _rows(call: CallReport, turns: Sequence[Mapping[str, Any]], columns: Sequence[Part]) -> list[dict[str, Any]]:
-    heard = {gap.get("turn"): gap["ms"] for gap in call.gaps}
     rows = []
     for index, turn in enumerate(turns):
         parts = {part.key: part.ms for part in gap_parts(call, turn)}
@@ -268,7 +267,7 @@ def _rows(call: CallReport, turns: Sequence[Mapping[str, Any]], columns: Sequenc
                 "barge_in": bool(turn.get("barge_in")),
                 "stages": [number(parts.get(column.key)) for column in columns],
                 "live": number(turn.get("response_gap_ms")),
-                "heard": number(heard.get(name)),
+                "recorded": number(call.recorded.get(name)),
             }
         )
     return rows
@@ -286,11 +285,21 @@ def _lines(call: CallReport) -> list[dict[str, Any]]:
             (gap["to_ms"], 0, {"kind": "gap", "label": f"{number(gap['ms'])} ms", "text": gap.get("note", "")})
         )
     for cut in call.interruptions:
-        text = f"the agent was silent {number(cut['ms'])} ms later"
-        lines.append((cut["at_ms"], 0, {"kind": "barge", "label": "barge-in:", "text": text}))
+        lines.append((cut["at_ms"], 0, {"kind": "barge", "label": "barge-in:", "text": _stopped(cut)}))
     if not lines:
         return _told(call.events)
     return [line for _, _, line in sorted(lines, key=lambda entry: entry[:2])]
+
+
+def _stopped(cut: Mapping[str, Any]) -> str:
+    """Our telling the carrier to stop is not yet silence at the ear: only a recording knows when that was."""
+    what = "the agent was silent" if cut.get("heard") else "we told the carrier to stop"
+    return f"{what} after {number(cut['ms'])} ms"
+
+
+def _cut_label(cut: Mapping[str, Any]) -> str:
+    """The same beside the waveform, where there is less room."""
+    return f"barge-in, {'silent' if cut.get('heard') else 'clear'} after {number(cut['ms'])} ms"
 
 
 def _told(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -63,7 +63,6 @@ def turn_table(call: CallReport) -> Table:
     """One row a turn: what was said, the stages of the gap, the gap live and in the recording, in ms."""
     turns = list(call.call.get("turns") or ())
     stages = {part.key: part for turn in turns for part in gap_parts(call, turn)}
-    heard = {gap.get("turn"): gap["ms"] for gap in call.gaps}
     table = _table(f"Turn by turn, {call.profile} (ms)")
     table.add_column("turn", no_wrap=True)
     table.padding = (0, 1, 0, 0)
@@ -71,7 +70,7 @@ def turn_table(call: CallReport) -> Table:
     for part in stages.values():
         table.add_column(Text(_in_two_lines(part.label)), justify="right", no_wrap=True)
     table.add_column("gap\nlive", justify="right", style="bold", no_wrap=True)
-    if heard:
+    if call.recorded:
         table.add_column("gap\nheard", justify="right", no_wrap=True)
     for index, turn in enumerate(turns):
         name = turn.get("index", index)
@@ -86,14 +85,15 @@ def turn_table(call: CallReport) -> Table:
             said,
             *cells,
             Text(number(turn.get("response_gap_ms"))),
-            *([Text(number(heard.get(name)))] if heard else []),
+            *([Text(number(call.recorded.get(name)))] if call.recorded else []),
         )
     return table
 
 
 def _in_two_lines(label: str) -> str:
     """Narrow heads, so that the table fits into 80 columns."""
-    first, blank, rest = label.removeprefix("Way ").rpartition(" ")
+    short = label.removeprefix("Way ")
+    first, blank, rest = short.rpartition(" and ") if " and " in short else short.rpartition(" ")
     return f"{first}\n{rest}" if blank else label.replace("-", "-\n").replace("Generation", "Gene-\nration")
 
 

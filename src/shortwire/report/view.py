@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..call.setup import SETUP_LABELS
-from .findings import setup_parts_ms
+from .findings import GAP_PARTS, gap_parts_ms, setup_parts_ms
 
 __all__ = ["CallReport", "Part", "Report", "gap_parts", "number", "peaks", "percent", "setup_parts", "turn_parts"]
 
@@ -29,7 +29,7 @@ class Part:
     """One stage of a delay."""
 
     key: str
-    """Stable name, also the colour: uplink, endpointing, generation, bridge, playout, carrier, connect, ..."""
+    """Stable name, also the colour: uplink, endpointing, generation, agent, bridge, playout, carrier, connect, ..."""
     label: str
     ms: float
 
@@ -45,11 +45,14 @@ class CallReport:
     recording: bytes | None = None
     """16-bit stereo WAV: left the party, right the agent as heard; starts at the answer."""
     heard: Sequence[Mapping[str, Any]] = ()
-    """Turns found in the recording: who (party or agent), start_ms, end_ms, text, interrupted."""
+    """Turns on the recording's time line: who (party or agent), start_ms, end_ms, text, interrupted."""
     gaps: Sequence[Mapping[str, Any]] = ()
-    """Response gaps found in it: turn, from_ms, to_ms, ms."""
+    """Response gaps as they are drawn on it: turn, from_ms, to_ms, ms."""
+    recorded: Mapping[Any, float] = field(default_factory=dict)
+    """By turn index, the response gaps that the samples of a recording hold, in ms: found without the call's own
+    figures, and shown beside them. A recording made of the tape holds none: its instants are the call's own."""
     interruptions: Sequence[Mapping[str, Any]] = ()
-    """at_ms, silent_ms, ms."""
+    """at_ms, silent_ms, ms; heard: whether silence was found in the recording then, else `clear` was written."""
     checks: Sequence[Mapping[str, Any]] = ()
     """name, passed, text."""
     stages: Mapping[Any, Sequence[Part]] = field(default_factory=dict)
@@ -102,12 +105,13 @@ def peaks(recording: bytes) -> dict[str, Any]:
     return {"step_ms": _PEAK_MS, "duration_ms": 1000 * len(samples) / channels / rate, "lanes": lanes}
 
 
-_TURN_STAGES = (
-    ("endpointing", "End-pointing", "endpointing_ms"),
-    ("generation", "Generation", "generation_ms"),
-    ("bridge", "Bridge", "bridge_ms"),
-    ("playout", "Carrier playout", "playout_ms"),
-)
+_GAP_KEYS = {
+    "endpointing_ms": "endpointing",
+    "generation_ms": "generation",
+    "agent_ms": "agent",
+    "bridge_ms": "bridge",
+    "playout_ms": "playout",
+}
 
 _SETUP_KEYS = {
     "answer_notice_ms": "notice",
@@ -125,30 +129,21 @@ _SETUP_KEYS = {
     "playout_ms": "playout",
 }
 
-_WHOLE_TURN_STAGES = (("generation", "Agent", "agent_ms"), *_TURN_STAGES[2:])
-
-
-def _parts(stages: Sequence[tuple[str, str, str]], values: Mapping[str, Any]) -> list[Part]:
-    return [
-        Part(key, label, max(0.0, float(value)))
-        for key, label, name in stages
-        if isinstance(value := values.get(name), int | float)
-    ]
-
 
 def turn_parts(turn: Mapping[str, Any]) -> list[Part]:
-    """The stages of one response gap, in order. Empty for a greeting and when the gap could not be measured.
+    """The stages of one response gap as the call knows them, in order: the same as in the terminal and over many calls.
 
-    Without a transcript the agent's time cannot be split: it is one part then.
+    Empty for a greeting and when the gap could not be measured.
     """
-    if turn.get("kind") == "greeting" or turn.get("response_gap_ms") is None:
-        return []
-    return _parts(_TURN_STAGES if turn.get("endpointing_ms") is not None else _WHOLE_TURN_STAGES, turn)
+    return [Part(_GAP_KEYS[key], GAP_PARTS[key], max(0.0, ms)) for key, ms in gap_parts_ms(turn).items()]
 
 
 def gap_parts(call: CallReport, turn: Mapping[str, Any]) -> list[Part]:
-    """The stages of one gap: those seen from outside where they are known, else the call's own."""
-    return list(call.stages.get(turn.get("index"), ())) or turn_parts(turn)
+    """The stages of one gap: those seen from outside where there are any of the call, else the call's own.
+
+    Never some of each: the way to the agent is a stage by itself from outside, and part of two others from within.
+    """
+    return list(call.stages.get(turn.get("index"), ())) if call.stages else turn_parts(turn)
 
 
 def setup_parts(call: CallReport) -> list[Part]:

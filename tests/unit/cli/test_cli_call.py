@@ -57,7 +57,7 @@ def test_a_call_is_followed_from_dialling_to_the_end(server: Any) -> None:
         "party:  Hello.",
         "barge-in: the agent stopped, 420 ms of its words unheard",
         "agent:  (cut off) Good",
-        "turn 2: response gap 742 ms, stopped in 201 ms",
+        "turn 2: response gap 742 ms, barge-in to clear 201 ms",
         "response gap p50 742 ms, p95 801 ms over 3 turns; answer to first word 512 ms",
         "ended after 12.5 s: the agent said goodbye and ended the call (agent_ended)",
     ]

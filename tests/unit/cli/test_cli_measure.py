@@ -127,6 +127,17 @@ def test_a_report_is_made_of_a_tape_alone(tape: Path, tmp_path: Path) -> None:
     assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
 
 
+def test_a_recording_stands_beside_the_live_gaps_and_a_tape_does_not(tape: Path, tmp_path: Path) -> None:
+    out, wav = tmp_path / "page.html", tmp_path / "out.wav"
+    run("report", tape, "-o", out)
+    assert "gap, recording" not in out.read_text()
+    run("tape", "audio", tape, "-o", wav)
+    run("report", tape, "-o", out, "--wav", wav)
+    assert "gap, recording" in out.read_text()
+    told = json.loads(run("report", tape, "--json"))
+    assert [gap["turn"] for gap in told["gaps"]] == [1, 2]
+
+
 def test_a_report_wants_a_call_or_a_time() -> None:
     assert "name a call, or a time" in run("report", status=2)
     assert "no length of time" in run("report", "--since", "yesterday", status=2)

@@ -211,7 +211,7 @@ def test_what_the_report_draws() -> None:
     assert [span["start_ms"] for span in drawn] == sorted(start for start, _ in (*PARTY, *AGENT))
     assert [span["text"] for span in drawn if span["who"] == "agent"] == list(TEXTS)
     assert [span["text"] for span in drawn if span.get("interrupted")] == ["At seven, or at eight."]
-    assert cuts(evidence) == [{"at_ms": 6000, "silent_ms": 6300, "ms": 300}]
+    assert cuts(evidence) == [{"at_ms": 6000, "silent_ms": 6300, "ms": 300, "heard": True}]
 
 
 COMPLETED = "the call was completed"

@@ -8,13 +8,15 @@ import io
 import json
 import re
 import wave
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
+from shortwire.report.findings import gaps_in_parts
 from shortwire.report.page import render
-from shortwire.report.view import CallReport, Report, number, peaks, turn_parts
+from shortwire.report.view import CallReport, Part, Report, gap_parts, number, peaks, turn_parts
 
 EVIL = "</script><script>alert('x')</script><img src=x onerror=alert(1)>&\"'"
 
@@ -163,6 +165,45 @@ def test_without_a_transcript_the_agents_time_is_one_part() -> None:
     whole = {**turn(1, 1100), "endpointing_ms": None, "generation_ms": None, "agent_ms": 900.0}
     assert next((part.label, part.ms) for part in turn_parts(whole)) == ("Agent", 900.0)
     assert sum(part.ms for part in turn_parts(whole)) == pytest.approx(1100)
+
+
+def test_what_came_together_is_one_part_on_the_page_too() -> None:
+    together = {**turn(1, 1158.1), "endpointing_ms": 958.0, "generation_ms": 0.1, "agent_ms": 958.1}
+    assert [(part.key, part.label) for part in turn_parts(together)] == [
+        ("agent", "Agent"),
+        ("bridge", "Bridge"),
+        ("playout", "Way to the ear and back"),
+    ]
+    page = render(Report([CallReport("optimized", {"turns": [together, turn(2, 1100.0)]})]))
+    columns = re.findall(r"<th>([^<]+)</th>", page)
+    assert columns[:5] == ["End-pointing", "Generation", "Agent", "Bridge", "Way to the ear and back"]
+    assert [row["parts"] for row in gaps_in_parts([together])] == [
+        {"agent_ms": 958.1, "bridge_ms": 0.25, "playout_ms": 199.75}
+    ]
+
+
+def test_stages_seen_from_outside_are_not_mixed_with_the_calls_own() -> None:
+    shown = CallReport("optimized", {}, stages={1: [Part("uplink", "Way to the agent", 110.0)]})
+    assert [part.key for part in gap_parts(shown, turn(1, 1100.0))] == ["uplink"]
+    assert gap_parts(shown, turn(2, 1100.0)) == []
+
+
+def test_only_what_a_recording_holds_stands_beside_the_live_gaps() -> None:
+    assert "gap, recording" not in render(Report([call()]))
+    page = render(Report([replace(call(), recorded={1: 1239.4})]))
+    assert "gap, recording" in page
+    assert "<td>1\u202f239</td>" in page
+
+
+@pytest.mark.parametrize(
+    ("heard", "words", "label"),
+    [(False, "we told the carrier to stop after 150 ms", "clear after"), (True, "was silent after", "silent after")],
+)
+def test_a_barge_in_says_what_was_measured(heard: bool, words: str, label: str) -> None:
+    cut = {"at_ms": 200, "silent_ms": 350, "ms": 150, "heard": heard}
+    page = Elements(render(Report([replace(call(), interruptions=[cut])])))
+    assert json.loads(page.scripts[0])[0]["interruptions"][0]["label"] == f"barge-in, {label} 150 ms"
+    assert words in render(Report([replace(call(), interruptions=[cut])]))
 
 
 def test_a_gap_that_was_not_measured_has_no_parts() -> None:

@@ -79,7 +79,7 @@ def report() -> CallReport:
     return CallReport(
         "optimized",
         {"turns": turns},
-        gaps=[{"turn": 1, "ms": 1110.0}, {"turn": 2, "ms": 985.0}],
+        recorded={1: 1110.0, 2: 985.0},
         stages={1: parts, 2: parts},
         setup=parts[:2],
     )
