@@ -22,6 +22,7 @@ __all__ = [
     "Histogram",
     "call_summary",
     "distribution",
+    "median",
     "percentile",
     "percentiles",
     "round_trips",
@@ -37,6 +38,13 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
     if not values:
         return None
     return sorted(values)[_rank(percent, len(values)) - 1]
+
+
+def median(values: Sequence[float]) -> float:
+    """Nearest rank, as every percentile: of an even number the lower one of the middle two. `ValueError` of nothing."""
+    if not values:
+        raise ValueError("no values, no median")
+    return sorted(values)[_rank(50, len(values)) - 1]
 
 
 def percentiles(values: Iterable[float], percents: Sequence[float] = PERCENTS) -> dict[str, float | None]:

@@ -88,8 +88,7 @@ def _document(path: Path) -> Any:
 
 
 def _show(slower: list[Any], old: Any, new: Any) -> None:
-    from statistics import median
-
+    from ..call.summary import median
     from ..report.gate import HEADLINES
     from ..report.many import label_of
     from ..report.view import number
@@ -100,7 +99,9 @@ def _show(slower: list[Any], old: Any, new: Any) -> None:
             continue
         unit = "µs" if name.endswith("_us") else "ms"
         mark = "SLOWER" if name in worse else "ok"
-        line = f"{mark:<7} {label_of(name)}: {number(median(old[name]))} -> {number(median(new[name]))} {unit}"
+        # `shortwire demo` heads its figures with the first word in the phone's recording, which is another figure.
+        seen = ", seen from the server" if name == "answer_to_first_word_ms" else ""
+        line = f"{mark:<7} {label_of(name)}{seen}: {number(median(old[name]))} -> {number(median(new[name]))} {unit}"
         line = line.replace("\u202f", " ")
         if found := worse.get(name):
             chance = "too few values to say how likely that is by chance"

@@ -27,6 +27,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.uri import parse_uri
 
+from ..call.summary import percentile
 from ..clock import NS_PER_MS, Clock, SystemClock
 from .agent_host import where_of
 
@@ -63,13 +64,16 @@ class Series:
 
     @property
     def p50_ms(self) -> float:
-        return statistics.median(self.times_ms) if self.times_ms else float("nan")
+        return self._percentile(50)
 
     @property
     def p95_ms(self) -> float:
         """The value that 19 of 20 do not exceed; with few samples, the largest."""
-        ordered = sorted(self.times_ms)
-        return ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))] if ordered else float("nan")
+        return self._percentile(95)
+
+    def _percentile(self, percent: float) -> float:
+        found = percentile(self.times_ms, percent)
+        return float("nan") if found is None else found
 
     @property
     def jitter_ms(self) -> float:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 from ..call.setup import SETUP_LABELS
-from ..call.summary import DEAD_AIR_MS
+from ..call.summary import DEAD_AIR_MS, median
 from .ending import Ending, bad_ending
 
 __all__ = ["GAP_PARTS", "Finding", "dead_air", "findings", "gap_parts_ms", "gaps_in_parts", "setup_parts_ms"]
@@ -142,7 +141,7 @@ def _of_gaps(turns: Sequence[Mapping[str, Any]]) -> Finding | None:
         return None
     sums = {key: sum(parts.get(key, 0.0) for parts in falls) for key in GAP_PARTS}
     key = max(sums, key=lambda name: sums[name])
-    usual = median(parts[key] for parts in falls if key in parts)
+    usual = median([parts[key] for parts in falls if key in parts])
     text = f"{GAP_PARTS[key]} is {100 * sums[key] / total:.0f} % of the response gaps ({usual:.0f} ms a turn)"
     change, check = _CHANGES[key]
     return Finding("gap", key, text, change, check)

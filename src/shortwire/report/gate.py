@@ -10,9 +10,9 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
+from ..call.summary import median
 from ..errors import UsageError
 from .many import aggregate, measurements
 

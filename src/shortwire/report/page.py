@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from .figures import HOW, side_by_side
 from .notices import ending_sentence, notices
-from .view import CallReport, Part, Report, gap_parts, number, peaks, percent, setup_parts
+from .view import CallReport, Part, Report, gap_ms, gap_parts, number, peaks, percent, setup_ms, setup_parts
 
 __all__ = ["asset", "render"]
 
@@ -176,7 +176,7 @@ def _against_baseline(saved_ms: float) -> str:
 def _call(call: CallReport, element: str) -> dict[str, Any]:
     turns = list(call.call.get("turns") or ())
     falls = [
-        _fall(f"turn {_turn_number(turn, index)}", parts)
+        _fall(f"turn {_turn_number(turn, index)}", parts, gap_ms(call, turn))
         for index, turn in enumerate(turns)
         if (parts := gap_parts(call, turn))
     ]
@@ -196,7 +196,7 @@ def _call(call: CallReport, element: str) -> dict[str, Any]:
         "duration_ms": drawn["duration_ms"],
         "notes": list(call.notes),
         "lines": _lines(call),
-        "setup": _fall("setup", setup) if setup else None,
+        "setup": _fall("setup", setup, setup_ms(call)) if setup else None,
         "falls": falls,
         "legend": columns,
         "columns": columns,
@@ -247,8 +247,8 @@ def _stages(parts: Sequence[Part]) -> list[Part]:
     return [seen[key] for key in (*_STAGES, *sorted(set(seen) - set(_STAGES))) if key in seen]
 
 
-def _fall(label: str, parts: Sequence[Part]) -> dict[str, Any]:
-    return {"label": label, "parts": parts, "ms": sum(part.ms for part in parts)}
+def _fall(label: str, parts: Sequence[Part], ms: float) -> dict[str, Any]:
+    return {"label": label, "parts": parts, "ms": ms}
 
 
 def _turn_number(turn: Mapping[str, Any], index: int) -> Any:

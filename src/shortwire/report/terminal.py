@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from .view import CallReport, gap_parts, number, percent, setup_parts
+from .view import CallReport, gap_parts, number, percent, setup_ms, setup_parts
 
 __all__ = ["check_lines", "comparison_table", "setup_table", "turn_table"]
 
@@ -110,9 +110,7 @@ def setup_table(calls: Sequence[CallReport]) -> Table | None:
     for key, label in stages.items():
         cells = [next((number(part.ms) for part in parts if part.key == key), "–") for parts in setups.values()]
         table.add_row(Text(label), *(Text(cell) for cell in cells))
-    table.add_row(
-        Text("together", style="bold"), *(Text(number(sum(p.ms for p in s)), style="bold") for s in setups.values())
-    )
+    table.add_row(Text("together", style="bold"), *(Text(number(setup_ms(call)), style="bold") for call in calls))
     return table
 
 

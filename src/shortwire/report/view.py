@@ -19,7 +19,8 @@ from typing import Any
 from ..call.setup import SETUP_LABELS
 from .findings import GAP_PARTS, gap_parts_ms, setup_parts_ms
 
-__all__ = ["CallReport", "Part", "Report", "gap_parts", "number", "peaks", "percent", "setup_parts", "turn_parts"]
+__all__ = ["CallReport", "Part", "Report", "gap_ms", "gap_parts", "number", "peaks", "percent", "setup_ms"]
+__all__ += ["setup_parts", "turn_parts"]
 
 _PEAK_MS = 5
 
@@ -146,6 +147,18 @@ def gap_parts(call: CallReport, turn: Mapping[str, Any]) -> list[Part]:
     return list(call.stages.get(turn.get("index"), ())) if call.stages else turn_parts(turn)
 
 
+def gap_ms(call: CallReport, turn: Mapping[str, Any]) -> float:
+    """A gap as it was measured; seen from outside, the sum of its stages. Rounded parts need not add up to it."""
+    measured = None if call.stages else turn.get("response_gap_ms")
+    return sum(part.ms for part in gap_parts(call, turn)) if measured is None else float(measured)
+
+
+def setup_ms(call: CallReport) -> float:
+    """The same of the way to the first word."""
+    measured = None if call.setup else (call.call.get("latencies") or {}).get("answer_to_first_word_ms")
+    return sum(part.ms for part in setup_parts(call)) if measured is None else float(measured)
+
+
 def setup_parts(call: CallReport) -> list[Part]:
     """The stages between the answer and the first word, in order: those seen from outside where they are known, else
     the call's own; empty when nobody measured them."""
@@ -159,7 +172,9 @@ def number(value: float | None) -> str:
     """For people: three digits that mean something, thousands set apart by a thin space."""
     if value is None:
         return "–"
-    if abs(value) >= 10 or value == 0:
+    if abs(value) < 0.005:
+        return "0"  # neither "0.00" nor "-0.00"
+    if abs(value) >= 10:
         return f"{value:,.0f}".replace(",", "\u202f")
     return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}"
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..call.setup import SETUP_LABELS
+from ..call.summary import median
 from .findings import GAP_PARTS, Finding, gap_parts_ms, setup_parts_ms
 from .view import number
 
@@ -41,30 +42,34 @@ _STYLES: Mapping[str, tuple[str, str]] = {
 
 def waterfall_lines(call: Mapping[str, Any]) -> list[Text]:
     """The way to the first word and each response gap as bars on one scale, and what their letters mean."""
-    rows: list[tuple[str, dict[str, float]]] = []
-    if setup := setup_parts_ms(call.get("latencies") or {}):
-        rows.append(("first word", setup))
-    for index, turn in enumerate(call.get("turns") or ()):
-        if parts := gap_parts_ms(turn):
-            rows.append((f"turn {turn.get('index', index)}", parts))
+    setup = setup_parts_ms(call.get("latencies") or {})
+    gaps = [(turn, parts) for turn in call.get("turns") or () if (parts := gap_parts_ms(turn))]
+    # A bar is called what was measured: its parts are rounded each, and add up to a hundredth more or less.
+    rows = [("first word", setup, float(call["latencies"]["answer_to_first_word_ms"]))] if setup else []
+    rows += [(f"turn {turn.get('index', '?')}", parts, float(turn["response_gap_ms"])) for turn, parts in gaps]
     if not rows:
         return []
-    widest = max(sum(parts.values()) for _, parts in rows) or 1.0
+    widest = max(sum(parts.values()) for _, parts, _ in rows) or 1.0
     lines = []
-    for label, parts in rows:
+    for label, parts, total_ms in rows:
         line = Text(f"  {label:<10} ", no_wrap=True)
         bar = _bar(parts, widest)
         line.append_text(bar).append(" " * (_BAR_WIDTH - bar.cell_len))
-        lines.append(line.append(f" {number(sum(parts.values())):>6} ms", style="bold"))
-    lines.append(Text())
+        lines.append(line.append(f" {number(total_ms):>6} ms", style="bold"))
+    return [*lines, Text(), *_legend(setup, [parts for _, parts in gaps])]
+
+
+def _legend(setup: Mapping[str, float], gaps: Sequence[Mapping[str, float]]) -> list[Text]:
+    """What each letter is and how long it took: in the gaps, where it has a place in them; the set-up's comes once."""
+    lines = []
     names = {**SETUP_LABELS, **GAP_PARTS}
-    used = [key for key in _STYLES if any(parts.get(key) for _, parts in rows)]
-    for key in used:
-        letter, style = _STYLES[key]
-        values = sorted(parts[key] for _, parts in rows if key in parts)
-        middle = values[(len(values) - 1) // 2]
+    for key, (letter, style) in _STYLES.items():
+        values = [round(parts[key], 2) for parts in gaps if parts.get(key)] or [setup.get(key, 0.0)]
+        if not any(values):
+            continue
         line = Text("  ").append(f" {letter} ", style=style).append(f" {names[key]:<30}")
-        lines.append(line.append(f"{number(middle):>7} ms" + ("  (median)" if len(values) > 1 else "")))
+        usual = "  (median of the turns)" if len(values) > 1 else ""
+        lines.append(line.append(f"{number(median(values)):>7} ms{usual}"))
     return lines
 
 

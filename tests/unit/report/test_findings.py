@@ -95,6 +95,28 @@ def test_the_waterfall_is_as_long_as_its_sum_and_fits_80_columns() -> None:
     assert waterfall_lines({"turns": [], "latencies": {}}) == []
 
 
+def test_a_bar_is_called_what_was_measured_and_its_parts_are_those_of_the_turns() -> None:
+    turns = [turn(n, bridge_ms=bridge) for n, bridge in enumerate((0.1, 0.3, 0.2, 0.4), 1)]
+    one = call({**turns[0], "response_gap_ms": 988.49}, *turns[1:])
+    one["latencies"]["setup"]["bridge_ms"] = 70.0
+    text = printed(*waterfall_lines(one))
+    assert "988 ms" in next(line for line in text.splitlines() if line.startswith("  turn 1"))
+    (bridge,) = [line for line in text.splitlines() if line.startswith("   b ")]
+    assert "0.20 ms" in bridge  # p50 of the four turns; neither the mean of the middle two nor the set-up's
+    assert aggregate([one])["figures"]["gap.bridge_ms"]["p50"] == 0.2
+    page = render(Report([call_report(one)]))
+    assert '<div class="sum">988 ms</div>' in page
+
+
+def test_a_median_is_a_value_that_occurred() -> None:
+    ends = (100.0, 200.0, 400.0, 800.0)
+    calls = [call(*(turn(n, end=end, gen=10.0) for n, end in enumerate(ends, 1)))]
+    assert "(210 ms a turn)" in findings(calls[0])[0].text
+    old, new = ({"response_gap_ms": [value + more for value in ends]} for more in (0.0, 300.0))
+    (slower,) = compare(old, new)
+    assert (slower.old, slower.new) == (200.0, 500.0)
+
+
 def test_a_conversation_is_told_in_order_of_time_and_harmless() -> None:
     cut = turn(1, interrupted=True, stop_ms=300.0, agent="\x1b[2Jboo")
     text = printed(*conversation_lines([cut, turn(2)]))

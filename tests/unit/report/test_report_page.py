@@ -227,7 +227,8 @@ def test_what_is_no_recording_is_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "–"), (0, "0"), (0.123, "0.12"), (1.25, "1.2"), (999.6, "1\u202f000"), (-12.4, "-12")]
+    ("value", "text"),
+    [(None, "–"), (0, "0"), (-0.001, "0"), (0.123, "0.12"), (1.25, "1.2"), (999.6, "1\u202f000"), (-12.4, "-12")],
 )
 def test_numbers_for_people(value: float | None, text: str) -> None:
     assert number(value) == text
