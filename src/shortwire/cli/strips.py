@@ -29,36 +29,52 @@ class Strips:
     """Which calls these are and which are missing, for whoever reads the page."""
 
 
+@dataclass(slots=True)
+class _Seen:
+    """What became of the tapes."""
+
+    tapes: int
+    silent: int = 0
+    """Nobody was heard in them."""
+    unreadable: list[str] = field(default_factory=list)
+    looked_at: int = 0
+
+
 def strips(calls: Sequence[Mapping[str, Any]], *, at_most: int, audio_mb: float) -> Strips:
-    """Read the tapes of the first calls that have one, with sound as long as it fits."""
+    """Read the tapes of the first calls in which somebody was heard, with sound as long as it fits."""
     tapes = [(str(call["id"]), path) for call in calls if (path := find_tape(str(call["id"]))) is not None]
-    found = Strips()
+    found, seen = Strips(), _Seen(len(tapes))
     room = 1e6 * audio_mb
-    unreadable: list[str] = []
-    for call_id, path in tapes[:at_most]:
+    for call_id, path in tapes:
+        if len(found.heard) >= at_most:
+            break
+        seen.looked_at += 1
         try:
             one = _heard(call_id, path, room)
         except BridgeError as error:
-            unreadable.append(f"{call_id}: {error}")
+            seen.unreadable.append(f"{call_id}: {error}")
             continue
-        if one is not None:
-            room -= len(one.wav or b"") * _PAGE_BYTES
-            found.heard.append(one)
-    found.note = _note(len(calls), len(tapes), found.heard, unreadable, audio_mb)
+        if one is None:
+            seen.silent += 1
+            continue
+        room -= len(one.wav or b"") * _PAGE_BYTES
+        found.heard.append(one)
+    found.note = _note(len(calls), seen, found.heard, audio_mb)
     return found
 
 
 def _heard(call_id: str, path: Path, room: float) -> Heard | None:
-    """None for a tape without audio."""
+    """None for a tape in which nobody was heard: silence, or no audio at all."""
     from ..audio.reading import read
     from ..audio.recording import ulaw_wav
     from ..report.of_call import gaps
+    from ..report.sound import was_heard
 
     tape = load_tape(str(path))
     if not tape.records:
         return None
     reading = read(tape)
-    if (sound := reading.recording) is None:
+    if (sound := reading.recording) is None or not was_heard(reading.quality):
         return None
     wav = ulaw_wav(sound)
     return Heard(
@@ -71,17 +87,19 @@ def _heard(call_id: str, path: Path, room: float) -> Heard | None:
     )
 
 
-def _note(calls: int, tapes: int, heard: Sequence[Heard], unreadable: Sequence[str], audio_mb: float) -> str:
+def _note(calls: int, seen: _Seen, heard: Sequence[Heard], audio_mb: float) -> str:
     if not calls:
         return ""
-    if not tapes:
+    if not seen.tapes:
         return "No call of these has a tape on this machine (SHORTWIRE_TAPE=true keeps them)."
-    said = [f"{tapes} of {calls} calls have a tape on this machine"]
-    if len(heard) + len(unreadable) < tapes:
+    said = [f"{seen.tapes} of {calls} calls have a tape on this machine"]
+    if seen.looked_at < seen.tapes:
         said.append(f"the {len(heard)} with the longest response gaps are here (--waveforms)")
-    if silent := sum(one.wav is None for one in heard):
-        said.append(f"{silent} of them without sound, for it has at most {audio_mb:g} MB of this page (--audio-mb)")
+    if seen.silent:
+        said.append(f"{seen.silent} in which nobody was heard {'is' if seen.silent == 1 else 'are'} not drawn")
+    if mute := sum(one.wav is None for one in heard):
+        said.append(f"{mute} of them without sound, for it has at most {audio_mb:g} MB of this page (--audio-mb)")
     text = "; ".join(said) + ". 'shortwire report ID' makes a page of any one of them."
-    if unreadable:
-        text += f" Not to be read: {'; '.join(unreadable)}."
+    if seen.unreadable:
+        text += f" Not to be read: {'; '.join(seen.unreadable)}."
     return text

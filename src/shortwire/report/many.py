@@ -7,10 +7,12 @@ pooled, not averaged call by call: a long call has more of them and more callers
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..call.summary import DEAD_AIR_MS, distribution
+from .ending import bad_ending
 from .findings import GAP_PARTS, dead_air, gap_parts_ms, setup_parts_ms
 
 __all__ = ["aggregate", "by_agent", "by_day", "changes", "label_of", "measurements"]
@@ -45,6 +47,7 @@ def aggregate(calls: Sequence[Mapping[str, Any]], *, dead_air_ms: float = DEAD_A
     return {
         "calls": len(calls),
         "answered": sum(1 for call in calls if call.get("disposition") == "answered"),
+        "faults": _faults(calls),
         "turns": len(turns),
         "figures": {name: distribution(values) for name, values in sorted(measurements(calls).items())},
         "dead_air": {"over_ms": dead_air_ms, "n": len(silences), "total_ms": round(sum(ms for _, ms in silences), 1)},
@@ -53,6 +56,12 @@ def aggregate(calls: Sequence[Mapping[str, Any]], *, dead_air_ms: float = DEAD_A
             "total_ms": round(sum(turn.get("agent_over_ms") or 0.0 for turn in turns), 1),
         },
     }
+
+
+def _faults(calls: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many ended by which cause that was somebody's fault, the most frequent first."""
+    counts = Counter(ending.slug for call in calls if (ending := bad_ending(call)))
+    return dict(counts.most_common())
 
 
 def by_agent(calls: Sequence[Mapping[str, Any]], **options: float) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from ..call.setup import SETUP_LABELS
+from .ending import bad_ending
 from .figures import HOW
 from .findings import GAP_PARTS
 from .many import label_of
@@ -26,6 +27,9 @@ __all__ = ["render_many"]
 
 _COLUMNS = ("p50", "p95", "p99", "max")
 _ORDER = ("answer_to_first_word_ms", "response_gap_ms", "stop_ms", "bridge_p99_us")
+
+_FEW = 20
+"""With fewer values p95 is the largest."""
 
 _PARTS = {"setup": SETUP_LABELS, "gap": GAP_PARTS}
 """In the order in which they follow each other."""
@@ -54,6 +58,8 @@ def render_many(
         made_at=time.strftime("%Y-%m-%d %H:%M"),
         lede=_lede(every),
         all=every,
+        answered_turns=(every["figures"].get("response_gap_ms") or {}).get("n", 0),
+        faults=sum(every["faults"].values()),
         columns=_COLUMNS,
         rows=_rows(every["figures"]),
         groups=[
@@ -70,11 +76,24 @@ def render_many(
 
 
 def _lede(every: Mapping[str, Any]) -> str:
+    calls = f"{every['calls']} call{'' if every['calls'] == 1 else 's'}"
     gap = every["figures"].get("response_gap_ms")
     if not gap:
-        return f"{every['calls']} calls, none with an answered turn."
-    text = f"In {every['calls']} calls the median reply was heard {number(gap['p50'])} ms after the caller's last sound"
-    return f"{text}; one in twenty took {number(gap['p95'])} ms or more."
+        text = f"{calls}, none with an answered turn."
+    else:
+        text = f"In {calls} the median reply was heard {number(gap['p50'])} ms after the caller's last sound"
+        # Of fewer than twenty the largest is no figure of one in twenty.
+        tail = f"one in twenty took {number(gap['p95'])} ms or more" if gap["n"] >= _FEW else ""
+        text += f"; {tail or 'the longest took ' + number(gap['max']) + ' ms'}." if gap["n"] > 1 else "."
+    return f"{text} {_failed(every['faults'])}".rstrip()
+
+
+def _failed(faults: Mapping[str, int]) -> str:
+    if not faults:
+        return ""
+    count = sum(faults.values())
+    causes = ", ".join(f"{slug}{f' {times} times' if times > 1 else ''}" for slug, times in faults.items())
+    return f"{count} ended as nobody wanted: {causes}."
 
 
 def _rows(figures: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -102,7 +121,8 @@ def _grouped(groups: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         {
             "name": name,
             "calls": group["calls"],
-            "turns": group["turns"],
+            "faults": sum(group["faults"].values()),
+            "turns": (group["figures"].get("response_gap_ms") or {}).get("n", 0),
             "gap_p50": number(_at(group, "response_gap_ms", "p50")),
             "gap_p95": number(_at(group, "response_gap_ms", "p95")),
             "percent": 100 * (_at(group, "response_gap_ms", "p50") or 0.0) / most,
@@ -121,10 +141,15 @@ def _at(group: Mapping[str, Any], name: str, percentile: str) -> float | None:
 
 def _call(call: Mapping[str, Any], figures: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     gap = figures.get("response_gap_ms") or {}
+    cause = call.get("cause")
+    ending = bad_ending(call)
     return {
         "id": call["id"],
         "at": time.strftime("%Y-%m-%d %H:%M", time.localtime(call.get("created_at") or 0)),
-        "disposition": call.get("disposition") or "",
+        "disposition": str(call.get("disposition") or "").replace("_", " "),
+        "cause": str(cause.get("slug") or "") if isinstance(cause, Mapping) else "",
+        "tone": "" if ending is None else ("soft" if ending.fault == "party" else "bad"),
+        "why": "" if ending is None else ending.happened,
         "gap_p50": number(gap.get("p50")),
         "gap_max": number(gap.get("max")),
         "n": gap.get("n", 0),

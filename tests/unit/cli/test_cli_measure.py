@@ -23,7 +23,7 @@ from taped_call import taped_call
 
 from shortwire.audio.reading import read
 from shortwire.audio.recording import recording, ulaw_wav
-from shortwire.call.tape import read_tape
+from shortwire.call.tape import Kind, TapeWriter, read_tape
 from shortwire.cli.report import seconds_of
 from shortwire.cli.root import app
 from shortwire.cli.tape import find_tape
@@ -193,6 +193,28 @@ def test_the_sound_of_many_calls_is_bounded_and_says_so(taped: list[str], tmp_pa
     assert "the 1 with the longest response gaps are here" in page
     run("report", "--since", "5000w", "-o", out, "--waveforms", 0)
     assert 'class="card strip"' not in out.read_text()
+
+
+def silent_tape() -> bytes:
+    """The call as far as the agent's first word: frames from the phone in which nobody speaks."""
+    tape = read_tape(TAPE)
+    assert tape.header is not None
+    first = next(n for n, record in enumerate(tape.records) if record.kind is Kind.AGENT_AUDIO)
+    return TapeWriter(tape.header).records(tape.records[:first])
+
+
+def test_tapes_in_which_nobody_was_heard_take_no_place(taped: list[str], tmp_path: Path) -> None:
+    for call_id in taped[:2]:
+        (tmp_path / "tapes" / f"{call_id}.tape").write_bytes(silent_tape())
+    out = tmp_path / "many.html"
+    run("report", "--since", "5000w", "-o", out, "--waveforms", 1)
+    page = out.read_text()
+    assert page.count('class="card strip"') == 1
+    assert f'id="{taped[2]}"' in page
+    run("report", "--since", "5000w", "-o", out)
+    page = out.read_text()
+    assert "4 of 4 calls have a tape on this machine; 2 in which nobody was heard are not drawn." in page
+    assert "--waveforms" not in page
 
 
 def test_a_damaged_tape_is_drawn_as_far_as_it_goes(taped: list[str], tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 from shortwire.doctor import load_checks
 from shortwire.report.ending import bad_ending
 from shortwire.report.findings import findings
-from shortwire.report.many import measurements
+from shortwire.report.many import aggregate, by_agent, by_day, measurements
 from shortwire.report.of_call import call_report
+from shortwire.report.overview import render_many
 from shortwire.report.page import render
 from shortwire.report.sound import sound_words
 from shortwire.report.view import Report, setup_parts
@@ -72,6 +73,43 @@ def test_the_page_begins_with_why_it_failed() -> None:
     assert "add credits" in page
     assert page.index("Why it ended") < page.index('class="figures"')
     assert "Why it ended" not in render(Report([call_report({**call, "cause": None})]))
+
+
+def overview(*calls: dict[str, Any]) -> str:
+    figures = {
+        "since": "1d", "all": aggregate(calls), "by_agent": by_agent(calls), "by_day": by_day(calls),
+        "by_call": {call["id"]: aggregate([call])["figures"] for call in calls},
+    }  # fmt: skip
+    return render_many(figures, calls)
+
+
+def test_many_calls_are_counted_and_named_by_cause() -> None:
+    calls = [failed(slug, id=f"call_{n}") for n, slug in enumerate([HangupCause.AGENT_LOST] * 2 + [HangupCause.BUSY])]
+    calls.append(failed(HangupCause.PARTY_HANGUP, id="call_9"))
+    assert aggregate(calls)["faults"] == {"agent_lost": 2, "busy": 1}
+    page = overview(*calls)
+    assert "3 ended as nobody wanted: agent_lost 2 times, busy." in page
+    assert page.count(">agent_lost</span>") == 2
+    assert ">party_hangup</span>" in page
+    assert "<li>failed <b>3</b></li>" in page
+
+
+def test_answered_turns_are_those_with_a_gap() -> None:
+    turns = [{"index": 0, "kind": "greeting", "response_gap_ms": None}, {"index": 1, "response_gap_ms": 900.0}]
+    page = overview(failed(HangupCause.PARTY_HANGUP, turns=turns))
+    assert "<li>answered turns <b>1</b></li>" in page
+
+
+def test_one_in_twenty_wants_twenty() -> None:
+    def call_of(count: int) -> dict[str, Any]:
+        turns = [{"index": n, "kind": "reply", "response_gap_ms": 900.0 + n} for n in range(count)]
+        return failed(HangupCause.PARTY_HANGUP, turns=turns)
+
+    assert "one in twenty took" in overview(call_of(20))
+    assert "one in twenty" not in overview(call_of(4))
+    assert "the longest took 903 ms" in overview(call_of(4))
+    assert "longest took" not in overview(call_of(1))
+    assert "In 1 call the median" in overview(call_of(1))
 
 
 def test_two_calls_each_say_it_in_their_place() -> None:
