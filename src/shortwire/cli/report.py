@@ -94,10 +94,10 @@ def _gathered(
     which: str, tape: Path | None, *, reveal: bool, url: str | None, api_key: str | None
 ) -> tuple[dict[str, Any], list[Any], dict[str, Any] | None]:
     """The call, its events, and what its tape says: from the server, or all of it from the tape alone."""
-    from .tape import find_tape, load_tape
+    from .tape import find_tape
 
     path = tape or find_tape(which)
-    taped = _read(load_tape(str(path))) if path is not None else None
+    taped = _read(path) if path is not None else None
     if Path(which).is_file():
         assert taped is not None
         header = taped["header"]
@@ -118,12 +118,15 @@ def _told(call: Mapping[str, Any], taped: Mapping[str, Any] | None, dead_air_ms:
     found = [{name: getattr(f, name) for name in f.__slots__} for f in findings(call, dead_air_ms=dead_air_ms)]
     quality = taped["quality"] if taped else (call.get("latencies") or {}).get("quality")
     told = {"call": call, "figures": aggregate([call])["figures"], "gaps": gaps_in_parts(call.get("turns") or ())}
-    return {**told, "findings": found, "quality": quality}
+    return {**told, "findings": found, "quality": quality, "damage": taped["damage"] if taped else None}
 
 
-def _read(tape: Any) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     from ..audio.reading import read
+    from .tape import load_tape, say_damage
 
+    tape = load_tape(str(path))
+    say_damage(tape)
     if tape.header is None or not tape.records:
         raise UsageError("this tape is empty", details=tape.damage or "")
     found = read(tape)
@@ -146,6 +149,7 @@ def _write_one(
 
     quality = taped["quality"] if taped else (call.get("latencies") or {}).get("quality")
     words = taped["verdict"] if taped else (verdict(quality) if quality else "")
+    damage = (taped["damage"] or "") if taped else ""
     given = wav.read_bytes() if wav is not None else None
     recording = given if given is not None else (taped["wav"] if taped else None)
     shown = call_report(
@@ -154,11 +158,10 @@ def _write_one(
         recording=recording,
         taped_turns=taped["turns"] if taped and wav is None else None,
         recorded=_recorded(call, given) if given is not None else None,
-        verdict=sound_words(call, quality, words),
+        verdict=sound_words(call, quality, words, damaged=bool(damage)),
+        damage=damage,
     )
     facts = {"call": str(call["id"]), "began": when(call.get("created_at")), "version": __version__}
-    if taped and taped["damage"]:
-        facts["tape"] = f"damaged: {taped['damage']}"
     try:
         page = render(Report([shown], title="A call, measured", made_at=when(time.time()), facts=facts))
     except ValueError as error:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..call.replay import Difference, Sent
     from ..call.tape import Tape
 
-__all__ = ["find_tape", "load_tape", "tape_app"]
+__all__ = ["find_tape", "load_tape", "say_damage", "tape_app"]
 
 tape_app = typer.Typer(
     help="Look into the tapes of calls, hear them, check them, replay them.",
@@ -67,7 +67,7 @@ def load_tape(which: str) -> Tape:
         raise UsageError(f"{path} cannot be read", details=str(error)) from None
 
 
-def _say_damage(tape: Tape) -> int:
+def say_damage(tape: Tape) -> int:
     """One line where there is damage; the exit status."""
     if tape.skipped:
         print(f"shortwire: {tape.skipped} records of a kind that this version does not know", file=sys.stderr)
@@ -82,7 +82,7 @@ def _say_damage(tape: Tape) -> int:
 def show(which: Which, as_json: Json = False) -> None:
     """Show what a tape holds: conversation, waterfall, how it sounded."""
     tape = load_tape(which)
-    status = _say_damage(tape)
+    status = say_damage(tape)
     if tape.header is None or not tape.records:
         raise typer.Exit(status or _say_empty())
     from ..audio.reading import read
@@ -103,7 +103,7 @@ def show(which: Which, as_json: Json = False) -> None:
     print(f"  began     {when(tape.header.wall_s)}, {found.duration_ms / 1000:.1f} s, {len(tape.records)} records")
     call = {"turns": turns, "latencies": {}}
     words = sound_words(call, found.quality, found.verdict, damaged=bool(status))
-    print_call(call, dead_air_ms=2000.0, verdict=words, zero="the first audio")
+    print_call(call, dead_air_ms=2000.0, verdict=words, zero="the recording began")
     raise typer.Exit(status)
 
 
@@ -119,7 +119,7 @@ def audio(
 ) -> None:
     """Write the call as a stereo WAV: the party left, the agent right, as they heard each other."""
     tape = load_tape(which)
-    status = _say_damage(tape)
+    status = say_damage(tape)
     from ..audio.recording import stereo_wav
 
     wav = stereo_wav(tape)
@@ -138,7 +138,7 @@ def verify(which: Which, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps({"damage": tape.damage, "records": len(tape.records), "unknown_records": tape.skipped}))
         raise typer.Exit(0 if tape.damage is None else 1)
-    status = _say_damage(tape)
+    status = say_damage(tape)
     if not status:
         print(f"sound: {len(tape.records)} records, every checksum fits")
     raise typer.Exit(status)
@@ -148,7 +148,7 @@ def verify(which: Which, as_json: Json = False) -> None:
 def replay(which: Which, as_json: Json = False) -> None:
     """Replay a tape through this version, with the tape's own clock, and show what it would have sent otherwise."""
     tape = load_tape(which)
-    status = _say_damage(tape)
+    status = say_damage(tape)
     from ..call.replay import replay as play
 
     found = play(tape)

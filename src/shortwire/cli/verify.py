@@ -163,10 +163,15 @@ def print_check(found: Mapping[str, Any]) -> None:
     for row in found["turns"]:
         difference = row["difference_ms"]
         off = difference is None or abs(difference) > found["tolerance_ms"]
-        shown = "not found" if difference is None else f"{difference:+.0f}".replace("-", "−")
+        shown = "not found" if difference is None else _signed(difference)
         cells = (number(row["live_ms"]), number(row["recorded_ms"]), Text(shown, style="red" if off else "green"))
         table.add_row(str(row["turn"]), Text("".join(c if c.isprintable() else " " for c in row["party"])), *cells)
     out = console()
+    if not found["turns"]:
+        out.print(
+            f"we measured no gap in this call{_only_recorded(found)}: there is nothing to compare", soft_wrap=True
+        )
+        return
     out.print(table)
     if not found["compared"]:
         out.print("no gap could be compared: the recording and our turns have none in common")
@@ -177,3 +182,14 @@ def print_check(found: Mapping[str, Any]) -> None:
     count = f"{found['compared']} of {len(found['turns'])} gaps compared"
     worst = f"the worst is {found['worst_ms']:.0f} ms off (allowed: {found['tolerance_ms']:.0f} ms)"
     out.print(f"{verdict}: {count}, {worst}", soft_wrap=True)
+
+
+def _only_recorded(found: Mapping[str, Any]) -> str:
+    count = len(found["only_recorded"])
+    return f", the recording holds {count}" if count else ""
+
+
+def _signed(ms: float) -> str:
+    """Whole milliseconds; what rounds to nothing has no sign."""
+    whole = round(ms)
+    return f"{whole:+d}".replace("-", "−") if whole else "0"

@@ -35,7 +35,9 @@ def notices(call: CallReport) -> list[Notice]:
         known = [(name, text) for name, text in rows if text]
         found.append({"title": f"Why it ended: {ending.slug}", "text": _sentence(ending.happened), "rows": known})
     if call.damage:
-        text = "What follows is only what stands before that place: turns, sound and figures may be missing."
+        text = "What follows is only what stands before that place: turns, sound and figures are missing."
+        if call.call.get("latencies"):
+            text = "Sound and waveform end before that place; turns and figures are the server's."
         found.append({"title": "Its tape is damaged", "text": text, "rows": [("damage", call.damage)]})
     return found
 

@@ -22,6 +22,7 @@ def call_report(
     taped_turns: Sequence[Mapping[str, Any]] | None = None,
     recorded: Mapping[Any, float] | None = None,
     verdict: str = "",
+    damage: str = "",
 ) -> CallReport:
     """The page of one call.
 
@@ -33,6 +34,7 @@ def call_report(
             the carrier's and begins with the answer.
         recorded: by turn index, response gaps found in the samples of the carrier's recording, ms.
         verdict: how it sounded, one line.
+        damage: where and why its tape could not be read on.
     """
     turns = list(call.get("turns") or ()) if taped_turns is None else list(taped_turns)
     # The carrier's recording begins with the answer, our instants with the news of it.
@@ -47,6 +49,7 @@ def call_report(
         recorded=recorded or {},
         interruptions=interruptions(turns, shift),
         notes=notes(call, verdict),
+        damage=damage,
     )
 
 

@@ -148,6 +148,8 @@ def _figure(row: Mapping[str, Any]) -> dict[str, Any]:
 def _lede(figures: Sequence[Mapping[str, Any]], calls: Sequence[CallReport]) -> str:
     """The finding, in one sentence; of a single call that failed, that first."""
     failed = ending_sentence(calls[0].call) if len(calls) == 1 else ""
+    if len(calls) == 1 and calls[0].damage:
+        failed = f"{failed} Its tape is damaged.".strip()
     rows = {row["key"]: row for row in figures}
     first, gap = rows.get("first_word"), rows.get("gap_p50")
     sentences = []
@@ -299,7 +301,7 @@ def _stopped(cut: Mapping[str, Any]) -> str:
 
 def _cut_label(cut: Mapping[str, Any]) -> str:
     """The same beside the waveform, where there is less room."""
-    return f"barge-in, {'silent' if cut.get('heard') else 'clear'} after {number(cut['ms'])} ms"
+    return f"{'silent' if cut.get('heard') else 'clear'} after {number(cut['ms'])} ms"
 
 
 def _told(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

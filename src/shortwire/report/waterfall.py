@@ -86,23 +86,25 @@ def _bar(parts: Mapping[str, float], widest: float) -> Text:
 
 
 def conversation_lines(turns: Sequence[Mapping[str, Any]]) -> list[Text]:
-    """Who said what when, with the gaps between; times in seconds since the answer."""
-    said: list[tuple[float, int, Text]] = []
+    """Who said what when, with the gaps between; times in seconds since the answer.
+
+    What has no time of its own stands behind the last instant that was known before it.
+    """
+    said: list[tuple[float, Text]] = []
     last_ms = 0.0
     for turn in turns:
-        start = turn.get("speech_start_ms")
-        last_ms = last_ms if start is None else float(start)
+        start, heard = turn.get("speech_start_ms"), turn.get("heard_ms")
         if turn.get("party"):
-            said.append((last_ms, 0, _said(start, "party", str(turn["party"]))))
-        heard = turn.get("heard_ms")
-        last_ms = last_ms if heard is None else float(heard)
+            said.append((last_ms if start is None else float(start), _said(start, "party", str(turn["party"]))))
+        last_ms = max(last_ms, *(float(turn.get(name) or 0.0) for name in ("speech_start_ms", "speech_end_ms")))
+        at_ms = last_ms if heard is None else float(heard)
         if turn.get("response_gap_ms") is not None:
-            text = f"            {number(turn['response_gap_ms'])} ms"
-            said.append((last_ms, 1, Text(text, style="dim")))
+            said.append((at_ms, Text(f"            {number(turn['response_gap_ms'])} ms", style="dim")))
         if turn.get("agent"):
             note = "  (interrupted)" if turn.get("interrupted") else ""
-            said.append((last_ms, 2, _said(heard, "agent", str(turn["agent"]) + note)))
-    return [line for *_, line in sorted(said, key=lambda entry: entry[:2])]
+            said.append((at_ms, _said(heard, "agent", str(turn["agent"]) + note)))
+        last_ms = max(last_ms, *(float(turn.get(name) or 0.0) for name in ("heard_ms", "heard_end_ms")))
+    return [line for _, line in sorted(said, key=lambda entry: entry[0])]
 
 
 def _said(at_ms: float | None, who: str, text: str) -> Text:
@@ -177,8 +179,7 @@ def change_table(rows: Sequence[Mapping[str, Any]], names: tuple[str, str]) -> T
         change = "–" if difference is None else f"{'+' if difference > 0 else ''}{number(difference)}"
         table.add_row(
             Text(f"  {row['label']}"),
-            f"{number(row['old'])} {row['unit']}",
-            f"{number(row['new'])} {row['unit']}",
+            *(f"{number(row[side])} {row['unit']}" if row[side] is not None else "–" for side in ("old", "new")),
             Text(change.replace("-", "−"), style=style),
             f"{row['n'][0]}/{row['n'][1]}",
         )

@@ -27,7 +27,7 @@ from shortwire.call.tape import Kind, TapeWriter, read_tape
 from shortwire.cli.report import seconds_of
 from shortwire.cli.root import app
 from shortwire.cli.tape import find_tape
-from shortwire.cli.verify import verify_gaps
+from shortwire.cli.verify import print_check, verify_gaps
 from shortwire.errors import UsageError
 
 runner = CliRunner()
@@ -125,6 +125,16 @@ def test_a_report_is_made_of_a_tape_alone(tape: Path, tmp_path: Path) -> None:
     assert "data:audio/wav;base64," in page
     assert "Are you open?" in page
     assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_a_report_of_a_damaged_tape_warns_and_says_so(tape: Path, tmp_path: Path) -> None:
+    tape.write_bytes(TAPE[: len(TAPE) // 2])
+    out = tmp_path / "page.html"
+    assert "this tape is damaged: " in run("report", tape, "-o", out)
+    assert "Its tape is damaged" in out.read_text()
+    result = runner.invoke(app, ["report", str(tape), "--json"])
+    assert "this tape is damaged: " in result.stderr
+    assert "the file ends" in json.loads(result.stdout)["damage"]
 
 
 def test_a_recording_stands_beside_the_live_gaps_and_a_tape_does_not(tape: Path, tmp_path: Path) -> None:
@@ -308,6 +318,19 @@ def test_our_gaps_are_held_against_the_carriers_recording(carrier: type[Twilio],
     found = json.loads(run("calls", "verify", "call_taped", "--json", status=1))
     assert not found["agree"]
     assert found["turns"][1]["difference_ms"] == pytest.approx(-300, abs=40)
+
+
+def test_a_call_without_a_gap_has_nothing_to_compare(carrier: type[Twilio], known: dict[str, Any]) -> None:
+    known["turns"] = []
+    text = run("calls", "verify", "call_taped", status=1)
+    assert text.strip() == "we measured no gap in this call, the recording holds 2: there is nothing to compare"
+
+
+def test_a_difference_that_rounds_to_nothing_has_no_sign(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"turn": 1, "party": "", "live_ms": 900.0, "recorded_ms": 900.3, "difference_ms": -0.3}
+    found = {"agree": True, "tolerance_ms": 40.0, "compared": 1, "worst_ms": 0.3, "only_recorded": [], "turns": [row]}
+    print_check(found)
+    assert capsys.readouterr().out.splitlines()[1].split() == ["1", "900", "900", "0"]
 
 
 def test_a_call_without_a_recording_says_how_to_get_one(carrier: type[Twilio], known: dict[str, Any]) -> None:

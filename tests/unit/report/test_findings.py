@@ -125,6 +125,25 @@ def test_a_conversation_is_told_in_order_of_time_and_harmless() -> None:
     assert "(interrupted)" in text
 
 
+def test_what_has_no_time_stands_behind_the_last_known_instant() -> None:
+    greeting = {"index": 0, "kind": "greeting", "agent": "Hello.", "heard_ms": 200.0, "heard_end_ms": 2000.0}
+    untimed = {**turn(1), "speech_start_ms": None, "speech_end_ms": None}
+    unheard = {**turn(2), "heard_ms": None, "heard_end_ms": None, "response_gap_ms": None}
+    text = printed(*conversation_lines([greeting, untimed, unheard, turn(3)]))
+    said = ["Hello.", "question 1", "reply 1", "question 2", "reply 2", "question 3"]
+    assert [text.index(words) for words in said] == sorted(text.index(words) for words in said)
+    nobody_knows = [{**untimed, "heard_ms": None, "heard_end_ms": None, "response_gap_ms": None}]
+    text = printed(*conversation_lines([greeting, *nobody_knows]))
+    assert text.index("Hello.") < text.index("question 1") < text.index("reply 1")
+
+
+def test_a_figure_that_only_one_call_has_is_a_dash_without_a_unit() -> None:
+    rows = changes(aggregate([call(turn(1))]), aggregate([call(turn(1, stop_ms=200.0))]))
+    line = next(line for line in printed(change_table(rows, ("first", "second"))).splitlines() if "clear" in line)
+    assert "– ms" not in line
+    assert line.split()[3:5] == ["–", "200"]
+
+
 def test_many_calls_are_pooled_by_agent_and_by_day() -> None:
     calls = [call(turn(1), turn(2)), call(turn(1, gen=900.0), agent_id="agent_2", created_at=1_700_200_000.0)]
     every = aggregate(calls)

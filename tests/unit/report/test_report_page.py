@@ -167,6 +167,17 @@ def test_without_a_transcript_the_agents_time_is_one_part() -> None:
     assert sum(part.ms for part in turn_parts(whole)) == pytest.approx(1100)
 
 
+def test_a_damaged_tape_is_said_in_plain_words_and_first() -> None:
+    whole, rest = call(), call()
+    alone = replace(whole, call={**whole.call, "latencies": {}, "turns": []}, damage="the file ends at byte <99>")
+    page = render(Report([alone]))
+    assert page.index("Its tape is damaged") < page.index('class="head"')
+    assert "the file ends at byte &lt;99&gt;" in page
+    assert "No answered turn in what could be read." in page
+    assert "No turn was answered." not in page
+    assert "figures are the server" in render(Report([replace(rest, damage="cut")]))
+
+
 def test_what_came_together_is_one_part_on_the_page_too() -> None:
     together = {**turn(1, 1158.1), "endpointing_ms": 958.0, "generation_ms": 0.1, "agent_ms": 958.1}
     assert [(part.key, part.label) for part in turn_parts(together)] == [
@@ -202,7 +213,7 @@ def test_only_what_a_recording_holds_stands_beside_the_live_gaps() -> None:
 def test_a_barge_in_says_what_was_measured(heard: bool, words: str, label: str) -> None:
     cut = {"at_ms": 200, "silent_ms": 350, "ms": 150, "heard": heard}
     page = Elements(render(Report([replace(call(), interruptions=[cut])])))
-    assert json.loads(page.scripts[0])[0]["interruptions"][0]["label"] == f"barge-in, {label} 150 ms"
+    assert json.loads(page.scripts[0])[0]["interruptions"][0]["label"] == f"{label} 150 ms"
     assert words in render(Report([replace(call(), interruptions=[cut])]))
 
 
