@@ -103,7 +103,8 @@ def _cards(figures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _compared(calls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The setup of each call, and its median turn, under one another; nothing to compare in a single call."""
     groups = []
-    for name, pick in (("From the answer to the first word", _setup_fall), ("The median turn", _median_fall)):
+    turn = "The median turn, in the recording" if any(call["has_recorded"] for call in calls) else "The median turn"
+    for name, pick in (("From the answer to the first word", _setup_fall), (turn, _median_fall)):
         falls = [{**fall, "label": call["profile"]} for call in calls if (fall := pick(call))]
         if len(falls) > 1:
             parts = _stages([part for fall in falls for part in fall["parts"]])
