@@ -134,6 +134,10 @@ def turn_of(reply: Reply, answered: Speech | None, speech: SpeechEdges, zero_ns:
     endpointing_ms = _ms(end_ns, reply.transcript_ns)
     split = agent_ms is not None and endpointing_ms is not None and endpointing_ms <= agent_ms
     confirmed = reply.heard_end_ns is not None and reply.clear_ns is None
+    heard_ns = reply.heard_ns
+    if heard_ns is not None and reply.written_ns is not None:
+        # A carrier whose clock is ahead of ours returns a mark too early. Nobody hears what was not written yet.
+        heard_ns = max(heard_ns, reply.written_ns)
     return Turn(
         index=reply.index,
         kind="greeting" if reply.greeting else "reply",
@@ -141,14 +145,14 @@ def turn_of(reply: Reply, answered: Speech | None, speech: SpeechEdges, zero_ns:
         agent=reply.agent,
         speech_start_ms=_instant(answered.start_ns if answered else None, zero_ns),
         speech_end_ms=_instant(end_ns, zero_ns),
-        heard_ms=_instant(reply.heard_ns, zero_ns),
+        heard_ms=_instant(heard_ns, zero_ns),
         heard_end_ms=None if reply.heard_ns is None else _instant(reply.last_heard_ns(), zero_ns),
-        response_gap_ms=_ms(end_ns, reply.heard_ns),
+        response_gap_ms=_ms(end_ns, heard_ns),
         agent_ms=agent_ms,
         endpointing_ms=endpointing_ms if split else None,
         generation_ms=_ms(reply.transcript_ns, reply.first_ns) if split else None,
         bridge_ms=_ms(reply.first_ns, reply.written_ns),
-        playout_ms=_ms(reply.written_ns, reply.heard_ns),
+        playout_ms=_ms(reply.written_ns, heard_ns),
         round_trip_ms=reply.round_trip_ms,
         barge_in=reply.clear_ns is not None or any(s.start_ns > (reply.heard_ns or 0) for s in over),
         interrupted=reply.clear_ns is not None,

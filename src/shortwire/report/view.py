@@ -19,8 +19,19 @@ from typing import Any
 from ..call.setup import SETUP_LABELS
 from .findings import GAP_PARTS, gap_parts_ms, setup_parts_ms
 
-__all__ = ["CallReport", "Part", "Report", "gap_ms", "gap_parts", "number", "peaks", "percent", "setup_ms"]
-__all__ += ["setup_parts", "turn_parts"]
+__all__ = [
+    "CallReport",
+    "Part",
+    "Report",
+    "gap_ms",
+    "gap_parts",
+    "number",
+    "peaks",
+    "percent",
+    "setup_ms",
+    "setup_parts",
+    "turn_parts",
+]
 
 _PEAK_MS = 5
 

@@ -97,6 +97,15 @@ def test_greeting_and_one_reply_with_all_parts() -> None:
     assert line.tracker.answer_to_first_word_ms == 401
 
 
+def test_a_mark_that_comes_too_early_makes_no_turn_of_parts_that_do_not_add_up() -> None:
+    line = Line()
+    line.replies(300, 1000)
+    line.says(2000, 3000)
+    line.replies(3700, 2000, bridge=3, playout=-2)  # a carrier that is ahead, on the same machine
+    _, reply = line.run(8000)
+    assert (reply.agent_ms, reply.bridge_ms, reply.playout_ms, reply.response_gap_ms) == (700, 3, 0, 703)
+
+
 def test_a_record_is_json() -> None:
     line = Line()
     line.replies(300, 1000)
