@@ -7,7 +7,6 @@ it says why, and the others say that they cannot tell.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ from ..clock import Clock, SystemClock
 from ..errors import BridgeError, ConfigError
 from ..interpreter import optimised
 from ..net.elevenlabs_account import ElevenLabsAccount
-from ..net.probes import resolve
+from ..net.probes import AnswerTooLong, resolve
 from ..net.twilio_account import AccountFacts, NumberFacts, TwilioAccount
 from ..net.vendor_hosts import AGENT_HOSTS, AgentHost, CarrierPoint, carrier_points
 from ..settings import Settings
@@ -185,16 +184,19 @@ class Bench:
         agent_id = AgentId(self.settings.elevenlabs_agent_id)
         return await self._fact("agent", lambda: self.platform.agent(agent_id), "agent.exists")
 
-    async def recent_requests(self) -> Sequence[Mapping[str, Any]]:
-        """What the newest calls of the running server carried; empty without a server."""
+    async def recent_calls(self) -> Sequence[Mapping[str, Any]]:
+        """The newest calls of the running server, newest first; empty without a server."""
 
         async def ask() -> Sequence[Mapping[str, Any]]:
             way = await self.way()
-            return [] if way.stand_in else await way.recent_requests(self.http)
+            return [] if way.stand_in else await way.recent_calls(self.http)
 
-        with contextlib.suppress(BridgeError, CannotTell, OSError, aiohttp.ClientError, TimeoutError):
+        try:
             return await self._fact("recent", ask, "")
-        return []
+        except AnswerTooLong as error:
+            raise CannotTell(f"the newest calls could not be read: {error}") from error
+        except (BridgeError, CannotTell, OSError, aiohttp.ClientError, TimeoutError):
+            return []
 
     async def way(self) -> Way:
         """The running server, or a stand-in of ours on its port."""

@@ -27,6 +27,11 @@ from ..wire.signature import verify
 
 __all__ = ["Way", "WayBlocked", "find_way"]
 
+_RECENT = 20
+"""Calls that are looked at. A long one is 100 KiB with its turns."""
+_LONGEST_LIST = 8 * 2**20
+"""Bytes of their list."""
+
 
 class WayBlocked(BridgeError):
     """Something else has our port; `code` says what."""
@@ -49,12 +54,13 @@ class Way:
         """A path that opens one echo."""
         return ECHO_PATH + (self._echo.ticket() if self._echo is not None else self._tickets.pop())
 
-    async def recent_requests(self, http: aiohttp.ClientSession) -> Sequence[Mapping[str, Any]]:
-        """What the newest calls carried (GET /v1/calls)."""
+    async def recent_calls(self, http: aiohttp.ClientSession) -> Sequence[Mapping[str, Any]]:
+        """The newest calls, newest first (GET /v1/calls). Raises `AnswerTooLong`."""
         headers = {"Authorization": f"Bearer {self._api_key}"}
-        answer = await http_request(http, "GET", f"{self.local_url}/v1/calls?limit=50", headers=headers)
-        calls = json.loads(answer.body).get("calls", []) if answer.status == 200 else []
-        return [call.get("request") or {} for call in calls]
+        url = f"{self.local_url}/v1/calls?limit={_RECENT}"
+        answer = await http_request(http, "GET", url, headers=headers, whole=_LONGEST_LIST)
+        calls = _document(answer.body).get("calls") if answer.status == 200 else None
+        return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
 
     async def close(self) -> None:
         if self._front is not None:

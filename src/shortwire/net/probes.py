@@ -29,9 +29,11 @@ from websockets.uri import parse_uri
 
 from ..call.summary import percentile
 from ..clock import NS_PER_MS, Clock, SystemClock
+from ..errors import PeerError
 from .agent_host import where_of
 
 __all__ = [
+    "AnswerTooLong",
     "HttpAnswer",
     "Series",
     "Socket",
@@ -48,6 +50,13 @@ __all__ = [
 ]
 
 _LONGEST = 256 * 1024
+"""Bytes of an answer that are kept when nobody needs the whole of it."""
+
+
+class AnswerTooLong(PeerError):
+    """An answer of which every byte was wanted is longer than it may be."""
+
+    code = "answer_too_long"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,17 +210,35 @@ async def http_request(
     headers: Mapping[str, str] | None = None,
     data: Any = None,
     json: Any = None,
+    whole: int | None = None,
 ) -> HttpAnswer:
-    """One request; redirects are shown, not followed. Raises `OSError`, `aiohttp.ClientError` or `TimeoutError`."""
+    """One request; redirects are shown, not followed. Raises `OSError`, `aiohttp.ClientError` or `TimeoutError`.
+
+    `whole`: every byte is needed, and there may be so many; raises `AnswerTooLong` beyond. Without it, what is longer
+    than 256 KiB is cut off.
+    """
     now_ns = (clock or SystemClock()).now_ns
     began = now_ns()
     async with (
         asyncio.timeout(deadline_s),
         session.request(method, url, headers=headers, data=data, json=json, allow_redirects=False) as answer,
     ):
-        body = await answer.content.read(_LONGEST)
+        most = _LONGEST if whole is None else whole
+        body = await _read(answer.content, most + 1)
         ms = (now_ns() - began) / NS_PER_MS
+        if whole is not None and len(body) > whole:
+            raise AnswerTooLong(f"the answer of {host_of(url)} is longer than {whole / 2**20:g} MiB")
+        body = body[:most]
         return HttpAnswer(answer.status, {name.lower(): value for name, value in answer.headers.items()}, body, ms)
+
+
+async def _read(content: aiohttp.StreamReader, most: int) -> bytes:
+    """Up to so many bytes of a body: one read of the reader's gives no more than what has arrived."""
+    pieces, left = [], most
+    while left and (piece := await content.read(left)):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 @dataclass(slots=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import math
 import socket
 from collections.abc import Awaitable, Callable
@@ -11,7 +13,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from shortwire.net.probes import Series, Socket, addresses_are_private, http_request, resolve, tcp_series
+from shortwire.doctor.way import Way
+from shortwire.net.probes import AnswerTooLong, Series, Socket, addresses_are_private, http_request, resolve, tcp_series
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -122,3 +125,55 @@ def test_private_addresses() -> None:
     assert addresses_are_private(["10.0.0.1", "192.168.1.1", "100.64.0.1", "fe80::1%eth0", "127.0.0.1"])
     assert not addresses_are_private(["10.0.0.1", "93.184.216.34"])
     assert not addresses_are_private([])
+
+
+def in_pieces(body: bytes, piece: int = 16_000) -> Handler:
+    """A server whose answer arrives piece by piece, as a long one does."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+        with contextlib.suppress(ConnectionError):
+            for at in range(0, len(body), piece):
+                writer.write(body[at : at + piece])
+                await writer.drain()
+                await asyncio.sleep(0)
+
+    return answer
+
+
+async def test_an_answer_in_pieces_is_read_to_its_end() -> None:
+    body = bytes(range(256)) * 400
+    async with serving(in_pieces(body)) as port, aiohttp.ClientSession() as http:
+        answer = await http_request(http, "GET", f"http://127.0.0.1:{port}/", whole=len(body))
+        assert answer.body == body
+        assert (await http_request(http, "GET", f"http://127.0.0.1:{port}/")).body == body
+
+
+async def test_an_answer_that_is_longer_than_it_may_be() -> None:
+    """Cut off where its beginning is enough; refused where every byte is needed."""
+    body = b"x" * (256 * 1024 + 1)
+    async with serving(in_pieces(body)) as port, aiohttp.ClientSession() as http:
+        assert len((await http_request(http, "GET", f"http://127.0.0.1:{port}/")).body) == 256 * 1024
+        with pytest.raises(AnswerTooLong, match=r"longer than 0\.25 MiB"):
+            await http_request(http, "GET", f"http://127.0.0.1:{port}/", whole=256 * 1024)
+
+
+def calls_of_a_list(count: int, turns: int = 120) -> bytes:
+    """GET /v1/calls: calls of half an hour."""
+    turn = {"index": 1, "kind": "reply", "party": "I would like to ask about my reservation.", "response_gap_ms": 812.5}
+    call = {"request": {"first_message": "Good evening."}, "turns": [turn] * turns}
+    return json.dumps({"calls": [{"id": f"call_{n}", **call} for n in range(count)], "next": None}).encode()
+
+
+async def test_the_newest_calls_are_read_however_long_their_list_is() -> None:
+    body = calls_of_a_list(50)
+    assert len(body) > 256 * 1024
+    async with serving(in_pieces(body)) as port, aiohttp.ClientSession() as http:
+        way = Way(f"http://127.0.0.1:{port}", "", "", False, "key")
+        found = await way.recent_calls(http)
+    assert [call["id"] for call in found] == [f"call_{n}" for n in range(50)]
+    async with serving(in_pieces(calls_of_a_list(20, 4000))) as port, aiohttp.ClientSession() as http:
+        way = Way(f"http://127.0.0.1:{port}", "", "", False, "key")
+        with pytest.raises(AnswerTooLong, match="8 MiB"):
+            await way.recent_calls(http)

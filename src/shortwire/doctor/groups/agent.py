@@ -240,8 +240,8 @@ async def client_events(bench: Bench, tell: Tell) -> None:
 async def overrides(bench: Bench, tell: Tell) -> None:
     agent = await bench.agent()
     used = {_OF_REQUEST.get(name, name) for name in bench.will_use}
-    for request in await bench.recent_requests():
-        used |= {_OF_REQUEST[name] for name in request if name in _OF_REQUEST}
+    for call in await bench.recent_calls():
+        used |= {_OF_REQUEST[name] for name in call.get("request") or {} if name in _OF_REQUEST}
     names = {path: name for name, path in _OF_REQUEST.items()}
     for path in sorted(used):
         if value_at(agent, _OVERRIDES + path) is not True:
@@ -273,7 +273,7 @@ async def dynamic_variables(bench: Bench, tell: Tell) -> None:
     needed = {name for name in needed if not name.startswith("system__")}
     placeholders = value_at(agent, _CONFIG + "agent.dynamic_variables.dynamic_variable_placeholders")
     known = set(placeholders) if isinstance(placeholders, Mapping) else set()
-    requests = await bench.recent_requests()
+    requests = [call.get("request") or {} for call in await bench.recent_calls()]
     carried = [set(request.get("dynamic_variables") or {}) for request in requests]
     always = set.intersection(*carried) if carried else set()
     missing = sorted(needed - known - always - bench.variables)
