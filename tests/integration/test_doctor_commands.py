@@ -116,6 +116,16 @@ def test_an_unknown_check_is_refused(elsewhere: Elsewhere) -> None:
     assert done.exit_code == 2
 
 
+def test_what_cannot_be_is_refused_before_anything_is_examined(elsewhere: Elsewhere) -> None:
+    write(elsewhere.clinic)
+    done = invoke("doctor", "--will-use", "prompt,first_mesage")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "overrides: prompt, first_message, language, voice_id" in done.stderr
+    done = invoke("doctor", "--live-call", "123")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "not a telephone number in E.164" in done.stderr
+
+
 def test_fix_asks_and_writes_nothing_without_a_yes(elsewhere: Elsewhere) -> None:
     file = write(elsewhere.clinic, SHORTWIRE_API_KEY="short")
     before = file.read_text()

@@ -434,6 +434,16 @@ simple("agent.quota", "low", "credits", "few credits",
        lambda clinic: setattr(clinic.eleven.subscription, "character_count", 99_000))  # fmt: skip
 
 
+@mistake("agent.overrides", "was_not_permitted", "agent.first_message")
+async def an_old_call_with_an_override(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = {"id": "call_2", "request": {}, "disposition": "answered", "cause": {"fault": "none"}}
+
+    async def recent(self: Any) -> list[Any]:
+        return [good, {"id": "call_1", "request": {"first_message": "Hi"}}]
+
+    monkeypatch.setattr("shortwire.doctor.bench.Bench.recent_calls", recent)
+
+
 @mistake("agent.audio_in", "impossible", "mu-law 8000 Hz")
 async def a_format_that_cannot_be_made(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
     clinic.agent(_C + "asr.user_input_audio_format", "pcm_16000")

@@ -46,6 +46,10 @@ def doctor(
     from ..doctor.report import as_json as report
     from ..doctor.report import recap, summary
 
+    if live_call is not None:
+        from ..numbers import parse_number
+
+        parse_number(live_call)
     file = env_file or Path(".env")
     bench, redactor = _bench(file, env_file is not None, will_use, variables)
     say: Callable[[str], None] = (lambda line: None) if as_json else _say
@@ -84,14 +88,16 @@ def settings_or_problem(env_file: Path, named: bool) -> tuple[Settings | None, A
 
 def _bench(env_file: Path, named: bool, will_use: str, variables: str) -> tuple[Bench, Redactor]:
     from ..doctor.bench import Bench
+    from ..doctor.overrides import named as overrides_named
     from ..telemetry.redaction import Redactor
 
+    overrides = overrides_named(will_use)
     settings, problem = settings_or_problem(env_file, named)
     bench = Bench(
         given=settings,
         problems=problem,
         env_file=env_file,
-        will_use=frozenset(filter(None, (part.strip() for part in will_use.split(",")))),
+        will_use=overrides,
         variables=frozenset(filter(None, (part.strip() for part in variables.split(",")))),
         rehearse=_rehearse(),
     )

@@ -85,7 +85,7 @@ class Bench:
     patience: float = 1.0
     """Factor on every deadline."""
     will_use: frozenset[str] = frozenset()
-    """Overrides that calls will carry, dotted, such as ``agent.first_message``."""
+    """Overrides that calls will carry, as fields of a request, such as ``first_message``."""
     variables: frozenset[str] = frozenset()
     """Dynamic variables that every call will carry."""
     rehearse: Rehearse | None = None

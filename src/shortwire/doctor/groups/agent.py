@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,16 +19,10 @@ from ...switchboard.low_latency import plan as low_latency_plan
 from ...terms import AgentId, HangupCause
 from ..bench import Bench, CannotTell
 from ..check import Fix, Tell, check, fail, warn
+from ..overrides import OF_REQUEST, newest_good, newest_with, which_call
 
 _CONFIG = "conversation_config."
 _OVERRIDES = "platform_settings.overrides.conversation_config_override."
-_OF_REQUEST = {
-    "prompt": "agent.prompt.prompt",
-    "first_message": "agent.first_message",
-    "language": "agent.language",
-    "voice_id": "tts.voice_id",
-}
-"""Fields of our API to what they override (elevenlabs.md 6.2)."""
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z0-9_]+)\s*\}\}")
 
 
@@ -234,24 +228,40 @@ async def client_events(bench: Bench, tell: Tell) -> None:
         "not_permitted",
         "calls carry an override that the agent does not permit",
         "the agent closes the conversation at once: `Override for field ... is not allowed by config`",
-        "the agent's page, Security, Overrides: switch on {switch}; or leave {field} out of the call",
+        "the agent's page, Security, Overrides: switch on {switch}; or leave {field} out of the calls: one without it "
+        "that goes well makes this a warning",
+    ),
+    warn(
+        "was_not_permitted",
+        "a call carried an override that the agent does not permit; a newer one went well",
+        "the next call that carries it is closed at once by the agent",
+        "nothing, if that was a test; or the agent's page, Security, Overrides: switch on {switch}",
     ),
 )
 async def overrides(bench: Bench, tell: Tell) -> None:
     agent = await bench.agent()
-    used = {_OF_REQUEST.get(name, name) for name in bench.will_use}
-    for call in await bench.recent_calls():
-        used |= {_OF_REQUEST[name] for name in call.get("request") or {} if name in _OF_REQUEST}
-    names = {path: name for name, path in _OF_REQUEST.items()}
-    for path in sorted(used):
+    calls = await bench.recent_calls()
+    for field, path in OF_REQUEST.items():
         if value_at(agent, _OVERRIDES + path) is not True:
-            label = names.get(path, path)
-            tell.problem("not_permitted", f"{path} is used and not permitted", switch=path, field=label)
+            _say_override(bench, tell, field, calls)
     if tell.silent:
-        permitted = [path for path in _OF_REQUEST.values() if value_at(agent, _OVERRIDES + path) is True]
+        permitted = [path for path in OF_REQUEST.values() if value_at(agent, _OVERRIDES + path) is True]
         levers = low_latency_plan(agent).overrides if bench.settings.toggles.low_latency_mode else {}
         sends = "; LOW_LATENCY_MODE sends what is permitted" if levers else ""
         tell.ok(f"permitted: {', '.join(permitted) or 'none, and none is used'}{sends}")
+
+
+def _say_override(bench: Bench, tell: Tell, field: str, calls: Sequence[Mapping[str, Any]]) -> None:
+    """One override that the agent does not permit, if anybody uses it."""
+    path = OF_REQUEST[field]
+    if field in bench.will_use:
+        tell.problem("not_permitted", f"{path} is used and not permitted", switch=path, field=field)
+    elif (call := newest_with(field, calls)) is not None:
+        good = newest_good(calls[: calls.index(call)])
+        since = f", before the good {which_call(good)}" if good is not None else ""
+        text = f"{path} is not permitted and was used by {which_call(call)}{since}"
+        slug = "was_not_permitted" if good is not None else "not_permitted"
+        tell.problem(slug, text, switch=path, field=field, values={"call_id": call.get("id")})
 
 
 @check(
