@@ -15,7 +15,18 @@ from typing import Any, Final, Literal, TypeVar, get_args
 
 from .network import NETWORKS, WAYS, Fault, FaultError, LegNetwork, Network
 
-__all__ = ["AgentScript", "PartyScript", "RelayFault", "Reply", "Say", "Scenario", "ScenarioError", "load", "parse"]
+__all__ = [
+    "AgentScript",
+    "PartyScript",
+    "RelayFault",
+    "Reply",
+    "Say",
+    "Scenario",
+    "ScenarioError",
+    "find",
+    "load",
+    "parse",
+]
 
 Outcome = Literal["answered", "busy", "no-answer", "failed"]
 AnsweredBy = Literal["human", "machine", "fax"]
@@ -217,15 +228,22 @@ def parse(document: Mapping[str, Any]) -> Scenario:
 SHIPPED: Final = Path(__file__).parent / "scenarios"
 
 
+def find(path: str | Path) -> Path:
+    """The file of a scenario: the one at a path, or a shipped one by its bare name (`reservation`)."""
+    named = SHIPPED / f"{path}.toml"
+    return named if "/" not in str(path) and not Path(path).exists() and named.exists() else Path(path)
+
+
 def load(path: str | Path) -> Scenario:
     """Read a scenario file, or one of the shipped ones by its bare name (`reservation`).
 
     Raises `ScenarioError` with the file's name in it.
     """
-    named = SHIPPED / f"{path}.toml"
-    if "/" not in str(path) and not Path(path).exists() and named.exists():
-        path = named
+    file = find(path)
     try:
-        return parse(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-    except (OSError, tomllib.TOMLDecodeError, ScenarioError) as error:
-        raise ScenarioError(f"{path}: {error}") from None
+        return parse(tomllib.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        shipped = ", ".join(sorted(found.stem for found in SHIPPED.glob("*.toml")))
+        raise ScenarioError(f"no such scenario: {path}; name a file, or one of {shipped}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ScenarioError) as error:
+        raise ScenarioError(f"{file}: {error}") from None

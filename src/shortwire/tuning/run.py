@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from .. import __version__
 from ..clock import SystemClock
 from ..emulators.network import NETWORKS
-from ..emulators.scenario import load
+from ..emulators.scenario import Scenario, ScenarioError, find, load
 from ..errors import UsageError
 from ..settings import Settings, load_settings
 from ..telemetry.redaction import mask_number
@@ -52,7 +52,9 @@ def run(
     settings = _may_call(live, consent=consent)
     if network not in NETWORKS:
         raise UsageError(f"no network is called {network!r}", details=f"networks: {', '.join(NETWORKS)}")
-    file = scenario or SCENARIO
+    file = find(scenario) if scenario else SCENARIO
+    # Before anything is written: a folder with a wrong run's plan in it would refuse the right one.
+    script = _script(file)
     chosen = variants(only.split(","), billed=billed or not live)
     planned = order([variant.name for variant in chosen], rounds)
     plan = {
@@ -62,11 +64,11 @@ def run(
         "version": __version__,
     }
     # More rounds of the same plan go on with what is there.
-    journal = Journal(out / "trials.jsonl", plan, fresh=fresh)
+    journal = _journal(out, plan, fresh=fresh)
     todo = remaining(planned, journal.trials)
     if journal.trials and todo:
         console.print(f"going on: {len(planned) - len(todo)} of {len(planned)} calls are there already")
-    play = _called(live, settings, out) if settings is not None else _emulated(network, file, out)
+    play = _called(live, settings, out) if settings is not None else _emulated(network, file, script, out)
     console.print(
         f"{len(todo)} calls to play, one after the other, about {max(1, round(len(todo) * _CALL_S / 60))} min"
     )
@@ -106,10 +108,24 @@ def _called(phone: str, settings: Settings, out: Path) -> Play:
     return lambda variant, number: real.play(variant, number, phone=phone, settings=settings, folder=out / "live")
 
 
-def _emulated(network: str, file: Path, out: Path) -> Play:
+def _script(file: Path) -> Scenario:
+    try:
+        return load(file)
+    except ScenarioError as error:
+        raise UsageError("this scenario cannot be played", details=str(error)) from None
+
+
+def _journal(out: Path, plan: dict[str, Any], *, fresh: bool) -> Journal:
+    try:
+        return Journal(out / "trials.jsonl", plan, fresh=fresh)
+    except (OSError, ValueError) as error:
+        what = f"{out} is no folder" if out.exists() and not out.is_dir() else f"{out} cannot be used ({error})"
+        raise UsageError(what, details="choose another folder with --out") from None
+
+
+def _emulated(network: str, file: Path, script: Scenario, out: Path) -> Play:
     from . import emulated
 
-    script = load(file)
     return lambda variant, number: emulated.play(
         variant,
         number,

@@ -188,12 +188,28 @@ def options(tmp_path: Path, **changes: Any) -> dict[str, Any]:
         ({"live": "+14155550123"}, "billed"),
         ({"consent": True}, "without a number"),
         ({"network": "moon"}, "no network"),
+        ({"scenario": Path("nope.toml")}, "no such scenario: nope.toml; name a file, or one of .*reservation"),
     ],
 )
 def test_refusals(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         tuning.run(**options(tmp_path, **changes))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_scenario_is_refused_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "odd.toml").write_bytes(b"\xff")
+    out = tmp_path / "out"
+    with pytest.raises(UsageError, match=r"cannot be played: .*odd\.toml"):
+        tuning.run(**options(tmp_path, scenario=tmp_path / "odd.toml", out=out))
+    assert not out.exists()
+
+
+def test_a_file_is_no_folder_to_write_into(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(UsageError, match=r"README\.md is no folder.*--out"):
+        tuning.run(**options(tmp_path, out=tmp_path / "README.md"))
+    assert (tmp_path / "README.md").read_text() == "mine"
 
 
 def test_a_real_call_needs_real_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
