@@ -232,6 +232,34 @@ def test_settings_never_print_a_secret() -> None:
     assert not any(secret in text for secret in SECRETS for text in (repr(load()), str(load())))
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"SHORTWIRE_PROFILE": "baseline"}, ["listens on port 8000", "write SERVER_URL=http://127.0.0.1:8000"]),
+        ({"SHORTWIRE_PORT": 9000}, ["listens on port 9000"]),
+        ({"SHORTWIRE_PORT": 0}, ["a free port"]),
+        ({"SERVER_URL": "http://[::1]:9"}, ["write SERVER_URL=http://[::1]:8001"]),
+        ({"SERVER_URL": "http://localhost"}, ["write SERVER_URL=http://localhost:8001"]),
+        ({}, []),
+        ({"SERVER_URL": "https://calls.example.com", "SHORTWIRE_PORT": 9000}, []),
+        ({"SERVER_URL": "https://localhost", "SHORTWIRE_PORT": 9000}, []),
+        ({"SHORTWIRE_TUNNEL": "ngrok", "SHORTWIRE_PORT": 9000}, []),
+    ],
+)
+def test_an_address_of_this_machine_that_leads_elsewhere_is_pointed_out(
+    changes: dict[str, Any], words: list[str]
+) -> None:
+    warnings = load(**{"SERVER_URL": "http://127.0.0.1:8001", **changes}).warnings
+    assert len(warnings) == (1 if words else 0)
+    for word in words:
+        assert word in warnings[0]
+
+
+def test_the_banner_names_no_port_that_is_not_known_yet() -> None:
+    assert dict(load().banner())["listening"] == "http://127.0.0.1:8001"
+    assert ":0" not in dict(load(SHORTWIRE_PORT=0).banner())["listening"]
+
+
 def test_a_misspelt_variable_of_ours_is_pointed_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SHORTWIRE_APIKEY", "x")
     monkeypatch.setenv("SHORTWIRE_URL", "http://127.0.0.1:1")

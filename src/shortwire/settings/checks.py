@@ -6,7 +6,7 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-__all__ = ["http_url", "matching"]
+__all__ = ["http_url", "is_loopback", "matching"]
 
 
 def matching(value: str, pattern: str, complaint: str) -> str:
@@ -30,12 +30,13 @@ def http_url(value: str) -> str:
         raise ValueError("has a query, a fragment or credentials in it; only https://host is wanted")
     if parts.path not in ("", "/"):
         raise ValueError("has a path; only https://host is wanted, the paths are added here")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("is http; outside this machine only https is allowed")
     return value.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine, seen from itself."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -8,10 +8,12 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from ..errors import ConfigError
+from .checks import is_loopback
 from .model import TWILIO_API, Settings
 
 __all__ = ["load_settings"]
@@ -47,7 +49,7 @@ def load_settings(cli_overrides: Mapping[str, Any] | None = None, *, env_file: s
         problems["SERVER_URL"] = "is not set (and no tunnel is asked for)"
     if settings is None or problems:
         raise _config_error(problems)
-    settings._warnings = (*_stranger_warnings(names), *_edge_warnings(settings))
+    settings._warnings = (*_stranger_warnings(names), *_edge_warnings(settings), *_address_warnings(settings))
     return settings
 
 
@@ -95,3 +97,20 @@ def _edge_warnings(settings: Settings) -> list[str]:
     if not given or settings.twilio_api_base_url == TWILIO_API:
         return []
     return [f"{' and '.join(given)} ignored: TWILIO_API_BASE_URL already names the host"]
+
+
+def _address_warnings(settings: Settings) -> list[str]:
+    """A public address on this machine can only be ours, and is not if its port is another."""
+    parts = urlsplit(settings.server_url)
+    host = parts.hostname or ""
+    if settings.shortwire_tunnel or parts.scheme != "http" or not is_loopback(host):
+        return []
+    if (parts.port or 80) == settings.port:
+        return []
+    where = f"[{host}]" if ":" in host else host
+    listening = f"port {settings.port}" if settings.port else "a free port (SHORTWIRE_PORT is 0)"
+    advice = f"write SERVER_URL=http://{where}:{settings.port}" if settings.port else "choose a port"
+    return [
+        f"SERVER_URL is {settings.server_url} but this server listens on {listening}: unless a proxy of yours is "
+        f"there, calls end as media_never_came; {advice}"
+    ]

@@ -324,11 +324,13 @@ class Settings(BaseSettings):
         on = [name for name, side in sides.items() if side is True]
         off = [name for name, side in sides.items() if side is False]
         countries = ", ".join(sorted(self.allowed_countries))
+        # Which one is known once it is taken: the line that says "ready" has it.
+        where = f"{self.shortwire_host}:{self.port}" if self.port else f"{self.shortwire_host}, on a free port"
         return [
             ("profile", self.shortwire_profile.value),
             ("optimizations on", ", ".join([*on, f"PREWARM={toggles.prewarm.value}"])),
             ("optimizations off", ", ".join(off) or "none"),
-            ("listening", f"http://{self.shortwire_host}:{self.port}"),
+            ("listening", f"http://{where}"),
             *([("workers", f"{self.shortwire_workers} processes")] if self.shortwire_workers > 1 else []),
             ("public address", self.server_url or f"(from the {self.shortwire_tunnel} tunnel)"),
             ("agent", f"{self.elevenlabs_agent_id} at {self.elevenlabs_base_url}"),
