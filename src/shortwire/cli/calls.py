@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import typer
 
+from ..errors import UsageError
+from ..terms import CallState
 from .call import Key, Url
 
 __all__ = ["calls_app"]
@@ -26,8 +29,8 @@ Reveal = Annotated[bool, typer.Option("--reveal", help="Show telephone numbers i
 @calls_app.command("list")
 def list_calls(
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20,
-    before: Annotated[str | None, typer.Option(help="Calls older than this id.")] = None,
-    state: Annotated[str | None, typer.Option(help="Only calls in this state, such as ended.")] = None,
+    before: Annotated[str | None, typer.Option(help="Calls older than the one of this id.")] = None,
+    state: Annotated[CallState | None, typer.Option(help="Only calls in this state.")] = None,
     reveal: Reveal = False,
     as_json: Json = False,
     url: Url = None,
@@ -38,7 +41,11 @@ def list_calls(
 
     query = {"limit": limit, "before": before, "state": state, "reveal": "true" if reveal else None}
     text = urlencode({name: value for name, value in query.items() if value is not None})
-    found = connect(url, api_key).get(f"/v1/calls?{text}")
+    api = connect(url, api_key)
+    if before is not None:
+        # The server goes by the order of ids, so a misspelt one would silently begin anywhere.
+        api.get(call_path(before))
+    found = api.get(f"/v1/calls?{text}")
     if as_json:
         print(json.dumps(found))
         return
@@ -132,7 +139,7 @@ def hangup(call_id: CallIdArgument, as_json: Json = False, url: Url = None, api_
     """End a call. Harmless if it is over."""
     from .client import connect
 
-    call = connect(url, api_key).post(f"/v1/calls/{quote(call_id, safe='')}/hangup")
+    call = connect(url, api_key).post(f"{call_path(call_id)}/hangup")
     print(json.dumps(call) if as_json else f"{call['id']}: {call['state']}")
 
 
@@ -140,10 +147,15 @@ def fetch(call_id: str, url: str | None, api_key: str | None, *, reveal: bool = 
     """One call of the server."""
     from .client import connect
 
-    call: dict[str, Any] = connect(url, api_key).get(
-        f"/v1/calls/{quote(call_id, safe='')}?reveal={str(reveal).lower()}"
-    )
+    call: dict[str, Any] = connect(url, api_key).get(f"{call_path(call_id)}?reveal={str(reveal).lower()}")
     return call
+
+
+def call_path(call_id: str) -> str:
+    """Where the API has a call. Raises `UsageError` for what cannot be an id."""
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", call_id, re.ASCII):
+        raise UsageError(f"{call_id!r} is no call's id", details="'shortwire calls list' shows them: call_...")
+    return f"/v1/calls/{call_id}"
 
 
 def _verdict(call: Mapping[str, Any]) -> str:

@@ -10,12 +10,13 @@ import http.client
 import ipaddress
 import json
 import os
+import re
 import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from ..errors import BridgeError, ConfigError, PeerError, UsageError
 
@@ -69,7 +70,7 @@ class Api:
         with contextlib.closing(connection):
             response = self._send(connection, "GET", f"/v1/calls/{quote(call_id, safe='')}/events", headers)
             if response.status != 200:
-                raise self._refused(response.status, response.read(65536))
+                raise self._refused(response.status, response.read(65536), call_id)
             data: list[str] = []
             while line := self._line(response):
                 text = line.decode("utf-8", "replace").rstrip("\r\n")
@@ -92,7 +93,7 @@ class Api:
             except (OSError, http.client.HTTPException) as error:
                 raise self._unreachable(error) from error
         if response.status >= 300:
-            raise self._refused(response.status, answer)
+            raise self._refused(response.status, answer, _call_in(path))
         try:
             return json.loads(answer)
         except ValueError:
@@ -132,13 +133,26 @@ class Api:
             code="server_unreachable",
         )
 
-    def _refused(self, status: int, answer: bytes) -> BridgeError:
+    def _refused(self, status: int, answer: bytes, call_id: str = "") -> BridgeError:
+        """What an answer says; `call_id`: the call that was asked for."""
         try:
             error = json.loads(answer)["error"]
-            words = (str(error["code"]), str(error["message"]), str(error["details"]))
-            return ApiRefused(status, *words, str(error.get("call_id", "")))
+            code, message, details = str(error["code"]), str(error["message"]), str(error["details"])
         except (ValueError, TypeError, LookupError, AttributeError):
             return PeerError(f"what answers at {self.url} is not Shortwire", details=f"HTTP {status}")
+        if status == 401:  # every request carries a key, so it is not missing but another one
+            message = f"this API key is not that of the server at {self.url}"
+            details = "compare SHORTWIRE_API_KEY (or --api-key) with the one that the server was started with"
+        elif status == 404 and call_id:
+            message = f"the server at {self.url} has no call {call_id}"
+            details = "'shortwire calls list' shows those that it has"
+        return ApiRefused(status, code, message, details, str(error.get("call_id", "")))
+
+
+def _call_in(path: str) -> str:
+    """The id in the path of a call; empty for every other path."""
+    found = re.match(r"/v1/calls/([^/?]+)", path)
+    return unquote(found[1]) if found else ""
 
 
 def connect(url: str | None, key: str | None) -> Api:

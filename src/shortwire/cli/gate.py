@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import UsageError
+from ..errors import NotFound, UsageError
 from .call import Key, Url
 
 __all__ = ["gate"]
@@ -37,17 +37,24 @@ def gate(
     from ..report.gate import baseline_of, compare, read_baseline
 
     calls = [call for name in run for call in _calls(name, url, api_key)]
+    _check_profile(calls)
     mine = baseline_of(calls)
     if not mine["values"].get("response_gap_ms"):
         raise UsageError(
             "this run measured nothing", details=f"{len(calls)} call(s), none of them with an answered turn"
         )
     if write is not None:
-        write.write_text(json.dumps(mine, indent=1) + "\n", encoding="utf-8")
+        try:
+            write.write_text(json.dumps(mine, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{write} cannot be written", details=error.strerror or str(error)) from None
         print(f"{write}: {len(calls)} call(s), {len(mine['values']['response_gap_ms'])} response gaps")
         return
     assert baseline is not None
-    old = read_baseline(_document(baseline))
+    try:
+        old = read_baseline(_baseline(baseline))
+    except UsageError as error:
+        raise UsageError(f"{baseline}: {error.message}", details=error.details) from None
     slower = compare(old, mine["values"], tolerance_ms=tolerance_ms, tolerance_percent=tolerance_percent)
     if as_json:
         print(json.dumps({"slower": [{n: getattr(s, n) for n in s.__slots__} for s in slower], "calls": len(calls)}))
@@ -67,6 +74,8 @@ def _calls(name: str, url: str | None, api_key: str | None) -> list[dict[str, An
     if path.is_file():
         document = _document(path)
         return [_call_in(call) for call in document] if isinstance(document, list) else [_call_in(document)]
+    if not name.startswith("call_") or "/" in name or "." in name:
+        raise NotFound(f"no such file or folder: {name}", details="name a call.json, a folder of them, or a call's id")
     from .calls import fetch
 
     return [fetch(name, url, api_key)]
@@ -80,11 +89,33 @@ def _call_in(document: Any) -> dict[str, Any]:
     return found
 
 
+def _check_profile(calls: list[dict[str, Any]]) -> None:
+    """Medians over two profiles are figures of neither. Raises `UsageError`."""
+    profiles = sorted({str(call["profile"]) for call in calls if call.get("profile")})
+    if len(profiles) > 1:
+        raise UsageError(
+            f"this run holds calls of {' and '.join(profiles)}",
+            details="name the calls of one profile, such as the folder DIR/optimized of 'shortwire demo --out DIR'",
+        )
+
+
+def _baseline(path: Path) -> Any:
+    """What is in the file; None, which is no baseline, where it is no JSON. Raises `NotFound`."""
+    if not path.exists():
+        raise NotFound(f"no such baseline: {path}", details=f"make one with 'shortwire gate --write {path} RUN'")
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
 def _document(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read", details=str(error)) from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read", details=error.strerror or str(error)) from None
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON", details=str(error)) from None
 
 
 def _show(slower: list[Any], old: Any, new: Any) -> None:

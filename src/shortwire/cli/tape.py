@@ -34,11 +34,14 @@ _SHOWN = 20
 
 
 def find_tape(which: str) -> Path | None:
-    """A file of this name, or the tape of the call of this id in the data directory."""
+    """A file of this name, or the tape of the call of this id in the data directory; None: that call has none here.
+
+    Raises `NotFound` for what is neither.
+    """
     if (path := Path(which)).is_file():
         return path
-    if not which.startswith("call_") or "/" in which:
-        return None
+    if not which.startswith("call_") or "/" in which or "." in which:
+        raise NotFound(f"no such file: {which}", details="name a tape, or a call's id ('shortwire calls list')")
     from dotenv import dotenv_values
 
     names = {**(dotenv_values(".env") if Path(".env").is_file() else {}), **os.environ}

@@ -82,6 +82,11 @@ def test_a_tape_is_found_by_its_call(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "no tape call_other" in run("tape", "verify", "call_other", status=2)
 
 
+def test_what_is_neither_a_file_nor_a_call_is_said_to_be_none() -> None:
+    for command in (("report",), ("tape", "show")):
+        assert "no such file: nofile.tape" in run(*command, "nofile.tape", status=2)
+
+
 def test_a_tape_is_heard(tape: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.wav"
     run("tape", "audio", tape, "-o", out)
@@ -252,6 +257,27 @@ def test_the_gate(call_file: Path, tmp_path: Path) -> None:
     assert "Way to the ear and back (+400 ms)" in text
     assert json.loads(run("gate", "--baseline", base, folder, "--json", status=1))["slower"][0]["part"]
     assert "--baseline FILE or --write FILE" in run("gate", call_file, status=2)
+
+
+def test_the_gate_says_what_it_could_not_take(call_file: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base.json"
+    text = run("gate", "--baseline", base, call_file, status=2)
+    assert f"no such baseline: {base}: make one with 'shortwire gate --write {base} RUN'" in text
+    base.write_text("# Not JSON")
+    assert f"{base}: this is not a baseline" in run("gate", "--baseline", base, call_file, status=2)
+    assert "is not JSON" in run("gate", "--write", tmp_path / "new.json", base, status=2)
+    assert "cannot be written" in run("gate", "--write", tmp_path / "no" / "new.json", call_file, status=2)
+    assert "no such file or folder: nodir" in run("gate", "--write", tmp_path / "new.json", "nodir", status=2)
+
+
+def test_the_gate_takes_no_run_of_two_profiles(call_file: Path, tmp_path: Path) -> None:
+    call = json.loads(call_file.read_text())
+    for profile in ("baseline", "optimized"):
+        (tmp_path / "demo" / profile).mkdir(parents=True)
+        (tmp_path / "demo" / profile / "call.json").write_text(json.dumps({**call, "profile": profile}))
+    text = run("gate", "--write", tmp_path / "base.json", tmp_path / "demo", status=2)
+    assert "this run holds calls of baseline and optimized" in text
+    run("gate", "--write", tmp_path / "base.json", tmp_path / "demo" / "optimized")
 
 
 class Twilio(http.server.BaseHTTPRequestHandler):
