@@ -162,7 +162,8 @@ _CAUSES: dict[HangupCause, tuple[Fault, str]] = {
     ),
     HangupCause.AGENT_NOT_FOUND: (
         Fault.CONFIG,
-        "no such agent at this host: check ELEVENLABS_AGENT_ID and, for residency accounts, ELEVENLABS_BASE_URL",
+        "no such agent at this host: check its id (the call's --agent, or ELEVENLABS_AGENT_ID) and, for residency "
+        "accounts, ELEVENLABS_BASE_URL",
     ),
     HangupCause.AGENT_BUSY: (Fault.AGENT, "the agent account is at its limit of concurrent conversations"),
     HangupCause.AGENT_QUOTA: (Fault.CONFIG, "the agent account is out of credits"),

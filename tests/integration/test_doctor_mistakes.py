@@ -537,7 +537,7 @@ simple("call.capacity", "few", "more or quicker cores", "a machine without stren
        lambda clinic: clinic.bench.update(plan=replace(QUICK, load_p99_ms=0.0)))  # fmt: skip
 
 
-@mistake("settings.valid", "unreadable", "no such file")
+@mistake("settings.valid", "unreadable", "one that is there with --env-file")
 async def a_settings_file_that_is_not_there(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError) as caught:
         load_settings(env_file=clinic.folder / "nowhere.env")

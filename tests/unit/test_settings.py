@@ -151,7 +151,7 @@ def test_command_line_over_environment_over_file(monkeypatch: pytest.MonkeyPatch
 
 def test_another_file_can_be_named_and_must_exist(tmp_path: Path) -> None:
     file = tmp_path / "other.env"
-    with pytest.raises(ConfigError, match="no such file"):
+    with pytest.raises(ConfigError, match="no such settings file"):
         load_settings(GOOD, env_file=file)
     file.write_text("RING_TIMEOUT_SECONDS=7\n")
     assert load_settings(GOOD, env_file=file).ring_timeout_seconds == 7
@@ -253,6 +253,16 @@ def test_an_address_of_this_machine_that_leads_elsewhere_is_pointed_out(
     assert len(warnings) == (1 if words else 0)
     for word in words:
         assert word in warnings[0]
+
+
+def test_what_was_given_on_the_command_line_is_to_be_changed_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="on the command line") as caught:
+        load(SHORTWIRE_HOST="127.0.0.1", SHORTWIRE_TUNNEL="other")
+    assert caught.value.details.startswith("SHORTWIRE_TUNNEL (--tunnel) should be")
+    monkeypatch.setenv("SHORTWIRE_PORT", "99999")
+    with pytest.raises(ConfigError, match=r"in the environment or in \.env") as caught:
+        load()
+    assert caught.value.details.startswith("SHORTWIRE_PORT should be")
 
 
 def test_the_banner_names_no_port_that_is_not_known_yet() -> None:

@@ -7,11 +7,14 @@ Secrets have no flags: a process list is readable by everybody on the machine.
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+
+from ..errors import ConfigError, UsageError
 
 __all__ = ["serve"]
 
@@ -27,7 +30,9 @@ def serve(
     profile: Annotated[
         Literal["optimized", "baseline"] | None, typer.Option(help="Which server to be [SHORTWIRE_PROFILE].")
     ] = None,
-    port: Annotated[int | None, typer.Option(help="8001 optimized, 8000 baseline; 0: a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="8001 optimized, 8000 baseline; 0: a free one.")
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
     server_url: Annotated[str | None, typer.Option(help="Public https address of this server.")] = None,
     tunnel: Annotated[
@@ -44,7 +49,7 @@ def serve(
     workers: Annotated[
         int | None, typer.Option(help="Processes that share the calls, one a core [1, SHORTWIRE_WORKERS].")
     ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Directory of database and tapes.")] = None,
+    data_dir: Annotated[str | None, typer.Option(metavar="<path>", help="Directory of database and tapes.")] = None,
     tape: Annotated[Toggle, typer.Option("--tape/--no-tape", help="Write a tape of each call.")] = None,
     prewarm: Annotated[
         Literal["off", "signed-url", "tls", "conversation"] | None,
@@ -86,6 +91,9 @@ def serve(
     """
     overrides = dict(locals())
     env_file = overrides.pop("env_file")
+    if data_dir is not None and not data_dir.strip():
+        # An empty path would be the directory of whoever starts it: a variable that was not set, most likely.
+        raise UsageError("--data-dir is empty", details="name a directory, or leave it out (~/.shortwire)")
     number: dict[str, Any] = {name: True for name in ("configure_number", "restore_number") if overrides.pop(name)}
     for name in ("profile", "port", "host", "workers", "tunnel", "data_dir", "tape"):
         overrides[f"shortwire_{name}"] = overrides.pop(name)
@@ -94,6 +102,7 @@ def serve(
     from ..settings import load_settings
 
     settings = load_settings(overrides, env_file=env_file)
+    _check_host(settings.shortwire_host, settings.port)
     more_descriptors()
     print("Shortwire")
     for label, text in settings.banner():
@@ -109,3 +118,14 @@ def serve(
     if fast_runner() is None:
         print(f"shortwire: warning: {FAST_LOOP} is not installed; the standard event loop is slower", file=sys.stderr)
     raise typer.Exit(run_promptly(serve_settings(settings, **number)) or 0)
+
+
+def _check_host(host: str, port: int) -> None:
+    """Raises `ConfigError` for a name that is no address; a port that is taken is found by taking it."""
+    try:
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise ConfigError(
+            f"there is no address {host} to listen on",
+            details=f"set --host or SHORTWIRE_HOST to one of this machine's, such as 127.0.0.1 ({error.strerror})",
+        ) from None

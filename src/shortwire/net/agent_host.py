@@ -58,5 +58,5 @@ def unreachable(url: str, error: BaseException) -> AgentError:
     host, port, _ = where_of(url)
     words = str(error) or type(error).__name__
     return AgentError(
-        f"the agent's host {host}:{port} could not be reached", cause=HangupCause.AGENT_UNREACHABLE, details=words
+        HangupCause.AGENT_UNREACHABLE.meaning, cause=HangupCause.AGENT_UNREACHABLE, details=f"{host}:{port}: {words}"
     )

@@ -140,11 +140,7 @@ def _parsed(body: bytes) -> Any:
 
 
 def _unreachable(what: str) -> AgentError:
-    return AgentError(
-        "the agent's host could not be reached",
-        cause=HangupCause.AGENT_UNREACHABLE,
-        details=f"check ELEVENLABS_BASE_URL and the network ({what})",
-    )
+    return AgentError(HangupCause.AGENT_UNREACHABLE.meaning, cause=HangupCause.AGENT_UNREACHABLE, details=what)
 
 
 def _refused(status: int, document: Any) -> AgentError:

@@ -40,6 +40,7 @@ T = TypeVar("T")
 STATUS_EVENTS = ["initiated", "ringing", "answered", "completed"]
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 2.0
+_WRONG_CREDENTIALS = 20003
 # A call that is over (21220: invalid call state) or gone (20404) needs no hanging up (section 3.4).
 _ALREADY_OVER = {21220, 20404}
 
@@ -250,6 +251,8 @@ def _refusal(error: Any) -> BridgeError:
     # Twilio's texts already say what is wrong; the SDK puts its own words in front of them.
     text = text.partition("record: ")[2] or text
     known = f"{text} (Twilio error {code})" if code else f"{text} (HTTP {status})"
+    if status == 401 or code == _WRONG_CREDENTIALS:
+        known += "; check TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"
     return CarrierRefused("the carrier refused", carrier_code=code, status=status, details=known)
 
 

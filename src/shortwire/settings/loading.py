@@ -30,7 +30,7 @@ def load_settings(cli_overrides: Mapping[str, Any] | None = None, *, env_file: s
     one line per variable: name, what is wrong, what to write.
     """
     if env_file is not None and not Path(env_file).is_file():
-        raise ConfigError("the settings file cannot be read", details=f"no such file: {env_file}")
+        raise ConfigError(f"no such settings file: {env_file}", details="name one that is there with --env-file")
     file = Path(env_file) if env_file is not None else Path(".env")
     given = {name.lower(): value for name, value in (cli_overrides or {}).items() if value not in (None, "")}
     problems: dict[str, str] = {}
@@ -42,13 +42,13 @@ def load_settings(cli_overrides: Mapping[str, Any] | None = None, *, env_file: s
             name = str(problem["loc"][0]).upper()
             problems.setdefault(name, _problem_text(str(problem["type"]), str(problem["msg"])))
     except UnicodeDecodeError:
-        raise ConfigError(f"{file} is not a text file in UTF-8") from None
+        raise ConfigError(f"{file} is not a text file in UTF-8", details=f"save {file} as UTF-8") from None
     names = _names_in_use(file)
     tunnel = settings.shortwire_tunnel if settings else given.get("shortwire_tunnel", names.get("SHORTWIRE_TUNNEL"))
     if not tunnel and "SERVER_URL" not in problems and not (given.get("server_url") or names.get("SERVER_URL")):
         problems["SERVER_URL"] = "is not set (and no tunnel is asked for)"
     if settings is None or problems:
-        raise _config_error(problems)
+        raise _config_error(problems, given)
     settings._warnings = (*_stranger_warnings(names), *_edge_warnings(settings), *_address_warnings(settings))
     return settings
 
@@ -63,16 +63,21 @@ def _problem_text(kind: str, message: str) -> str:
     return message.removeprefix("Value error, ").replace("Input should be", "should be")
 
 
-def _config_error(problems: Mapping[str, str]) -> ConfigError:
+def _config_error(problems: Mapping[str, str], given: Mapping[str, Any]) -> ConfigError:
+    """`given`: what came from the command line, by name in lower case; it is to be changed there."""
     lines = []
     for field, info in Settings.model_fields.items():
         name = field.upper()
         if name in problems:
             # A suggestion nobody has to invent: copied as it is, it is a good key.
             example = secrets.token_urlsafe(32) if name == "SHORTWIRE_API_KEY" else (info.examples or [""])[0]
-            lines.append(f"{name} {problems[name]}; write for example {name}={example}")
+            flag = f" (--{field.removeprefix('shortwire_').replace('_', '-')})" if field in given else ""
+            lines.append(f"{name}{flag} {problems[name]}; write for example {name}={example}")
     count = "1 setting has" if len(lines) == 1 else f"{len(lines)} settings have"
-    return ConfigError(f"{count} to be changed (in the environment or in .env)", details="\n".join(lines))
+    where = (
+        "on the command line" if all(name.lower() in given for name in problems) else "in the environment or in .env"
+    )
+    return ConfigError(f"{count} to be changed ({where})", details="\n".join(lines))
 
 
 def _names_in_use(file: Path) -> dict[str, str]:

@@ -186,6 +186,25 @@ def test_serve_reads_the_file_it_is_given(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert missing.exit_code == 78 and "nope.env" in missing.stderr
 
 
+@pytest.mark.parametrize(
+    ("flags", "status", "words"),
+    [
+        (["--host", "foo.invalid"], 78, "there is no address foo.invalid to listen on: set --host"),
+        (["--port", "99999"], 2, "--port"),
+        (["--data-dir", ""], 2, "--data-dir is empty"),
+    ],
+)
+def test_serve_blames_the_flag_that_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, flags: list[str], status: int, words: str
+) -> None:
+    set_required(monkeypatch)
+    served = pretend_app(monkeypatch)
+    result = runner.invoke(app, ["serve", *flags])
+    assert (result.exit_code, served) == (status, [])
+    assert words in result.stderr
+    assert "other server" not in result.stderr
+
+
 def test_the_status_of_the_server_is_the_status_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     set_required(monkeypatch)
     pretend_app(monkeypatch, 7)

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from shortwire.errors import AgentError
 from shortwire.net.elevenlabs_rest import ElevenLabsPlatform
-from shortwire.terms import AgentId
+from shortwire.terms import AgentId, HangupCause
 
 AGENT = AgentId("agent_1")
 URL = "wss://api.elevenlabs.io/v1/convai/conversation?agent_id=agent_1&conversation_signature=s"
@@ -145,3 +145,6 @@ async def test_a_host_that_refuses_connections_is_unreachable() -> None:
             await platform.signed_url(AGENT)
         await platform.close()
     assert caught.value.cause == "agent_unreachable"
+    # Where a call's end is told, the cause's own sentence comes first: the details must not say it again.
+    assert caught.value.message == HangupCause.AGENT_UNREACHABLE.meaning
+    assert "could not be reached" not in caught.value.details

@@ -127,6 +127,14 @@ async def test_a_refusal_keeps_the_carriers_code_and_words(stub: Stub, carrier: 
     assert len(stub.seen) == 1
 
 
+async def test_refused_credentials_name_their_settings(stub: Stub, carrier: TwilioCarrier) -> None:
+    stub.handlers = [lambda _: refusal(401, 20003, "Authenticate")]
+    with pytest.raises(CarrierRefused) as caught:
+        await carrier.create_call(ORDER)
+    assert caught.value.details.startswith("Authenticate (Twilio error 20003); check TWILIO_ACCOUNT_SID")
+    assert "TWILIO_AUTH_TOKEN" in caught.value.details
+
+
 async def test_a_refusal_in_the_newer_shape_is_read_too(stub: Stub, carrier: TwilioCarrier) -> None:
     body = {"type": "about:blank", "title": "Bad", "status": 400, "code": 21211, "detail": "The number is not valid."}
     stub.handlers = [lambda _: web.json_response(body, status=400)]

@@ -66,8 +66,7 @@ async def credentials(bench: Bench, tell: Tell) -> None:
 
 async def _say_refusal(bench: Bench, tell: Tell, error: AgentError) -> None:
     if error.cause == HangupCause.AGENT_UNREACHABLE:
-        why = error.details.partition("(")[2].rstrip(")") or error.details
-        tell.problem("unreachable", why, why=why)
+        tell.problem("unreachable", error.details, why=error.details)
     elif error.cause == HangupCause.AGENT_UNAUTHORIZED:
         if "missing_permissions" in error.details:
             tell.problem("missing_permission", error.details)

@@ -76,7 +76,7 @@ async def valid(bench: Bench, tell: Tell) -> None:
         return
     lines = [line for line in error.details.splitlines() if re.match(r"[A-Z_]+ ", line)]
     if not lines:
-        tell.problem("unreadable", str(error), line=error.details or error.message)
+        tell.problem("unreadable", error.message, line=error.details or error.message)
     for line in lines:
         what, _, write = line.partition("; write for example ")
         name = what.split(" ", 1)[0]
