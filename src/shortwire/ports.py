@@ -126,6 +126,11 @@ class MessageSocket(Protocol):
         """Begin the closing handshake; idempotent. The listener's `closed` follows within 2 s."""
         ...
 
+    @property
+    def ours(self) -> bool:
+        """Whether the end was of this side's making: code and reason are then those that it sent."""
+        ...
+
 
 class SocketListener(Protocol):
     """Who is told what arrives on a WebSocket; all methods are synchronous and never raise."""

@@ -188,7 +188,9 @@ class _Player:
             "phone_paused": lambda: session.phone_paused(note["paused"], now_ns),
             "phone_binary": lambda: session.phone_binary(now_ns),
             "agent_opened": lambda: session.agent_opened(self._sender("agent"), now_ns),
-            "agent_closed": lambda: session.agent_closed(note["code"], note["reason"], now_ns),
+            "agent_closed": lambda: session.agent_closed(
+                note["code"], note["reason"], now_ns, ours=bool(note.get("ours", False))
+            ),
             "agent_paused": lambda: session.agent_paused(note["paused"], now_ns),
             "agent_binary": lambda: session.agent_binary(now_ns),
             "finish": lambda: session.finish(HangupCause(note["cause"]), now_ns, note["detail"]),

@@ -17,7 +17,7 @@ from ..clock import NS_PER_S
 from ..records import EventKind
 from ..terms import HangupCause, Leg
 from ..wire import elevenlabs, twilio
-from ..wire.closes import cause_of_close
+from ..wire.closes import cause_of_close, words_of_close
 from ..wire.twilio import WireError
 from .downlink import Downlink
 from .options import Limits
@@ -245,8 +245,8 @@ class CallSession:
         self.uplink.pause(paused)
         self.waits.paused(Leg.AGENT, paused, now_ns)
 
-    def agent_closed(self, code: int, reason: str, now_ns: int) -> None:
-        """The conversation socket is gone; 1006 if without a close frame."""
+    def agent_closed(self, code: int, reason: str, now_ns: int, *, ours: bool = False) -> None:
+        """The conversation socket is gone; 1006 if without a close frame. `ours`: this side ended it."""
         self._send_agent = None
         self.downlink.answer(None)
         self.uplink.stop()
@@ -254,7 +254,7 @@ class CallSession:
         normal = code == 1000 and bool(self.waits.agent_ready_ns)
         if cause is HangupCause.AGENT_ENDED and not normal:
             cause = HangupCause.AGENT_ERROR
-        words = [f"agent closed with {code} {reason}".strip()]
+        words = [words_of_close(code, reason, ours=ours)]
         if self._agent_error and self._agent_error not in reason:
             words.append(self._agent_error)
         detail = "" if cause is HangupCause.AGENT_ENDED else "; ".join(words)

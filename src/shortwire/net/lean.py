@@ -84,6 +84,8 @@ class LeanSocket(Listener):
         self._partial_is_text = True
         self._close = (1006, "")
         self._closing = False
+        self.ours = False
+        """See `MessageSocket`."""
         self._giving_up: asyncio.TimerHandle | None = None
         self._tuned = tuned
         self._quick_left = 0
@@ -137,7 +139,8 @@ class LeanSocket(Listener):
         self.send = _nowhere
         sent = transport.close_handshake.sent if transport.close_handshake is not None else None
         if sent is not None and self._close == (1006, ""):
-            self._close = (int(sent.code.value), sent.reason or "")  # picows ended it: a message it would not take
+            # picows ended it: a message it would not take, or no pong.
+            self.ours, self._close = True, (int(sent.code.value), sent.reason or "")
         if self._giving_up is not None:
             self._giving_up.cancel()
         self._listener.closed(*self._close)
@@ -154,7 +157,7 @@ class LeanSocket(Listener):
         transport = self._transport
         if transport is None or self._closing:
             return
-        self._closing = True
+        self._closing = self.ours = True
         self._close = (code, reason)
         # RFC 6455 section 5.5: a control frame holds 125 bytes, two of them the code.
         transport.send_close(cast(WSCloseCode, code), reason.encode()[:123])
@@ -244,7 +247,8 @@ class LeanSocket(Listener):
 
     def _too_big(self) -> None:
         """picows has said 1009 and goes on reading: nothing of what comes now counts."""
-        self._closing, self._close = True, (1009, "message too big")
+        self._closing = self.ours = True
+        self._close = (1009, "message too big")
         self._hear_no_more()
 
     def _refuse(self, code: int, reason: str) -> None:

@@ -84,6 +84,8 @@ class StockSocket:
         self._writing = asyncio.Lock()
         self._paused = False
         self._closed: tuple[int, str] | None = None
+        self.ours = False
+        """See `MessageSocket`."""
 
     def send(self, message: bytes) -> None:
         if self._closed is not None:
@@ -99,12 +101,13 @@ class StockSocket:
 
     def close(self, code: int, reason: str) -> None:
         if self._closed is None:
-            self._closed = (code, reason)
+            self._closed, self.ours = (code, reason), True
             self._spawn(self._say_goodbye(code, reason))
 
-    def ended(self, code: int, reason: str) -> None:
-        """The connection is gone: tell the listener, once."""
+    def ended(self, code: int, reason: str, *, ours: bool = False) -> None:
+        """The connection is gone: tell the listener, once. `ours`: the library ended it."""
         said = self._closed
+        self.ours = self.ours or ours
         self._closed = (code, reason)
         self._outbox.clear()
         for task in self._tasks:
@@ -332,7 +335,8 @@ class StockAgentDialer:
         sent = connection.protocol.close_sent
         if code in (None, 1006) and sent is not None:
             code, reason = sent.code, sent.reason  # the library ended it: a message it would not take
-        made.ended(code if code is not None else 1006, reason)
+        ours = sent is not None and not connection.protocol.close_rcvd_then_sent
+        made.ended(code if code is not None else 1006, reason, ours=ours)
 
 
 def _bound(transport: asyncio.BaseTransport, write_limit: int) -> None:

@@ -51,7 +51,8 @@ class _Told(NamedTuple):
     other: Callable[[bytes, int], bool]
     binary: Callable[[int], None]
     paused: Callable[[bool, int], None]
-    closed: Callable[[int, str, int], None]
+    closed: Callable[..., None]
+    """Code, reason, instant, and what `_of_close` gives."""
 
 
 class _Leg:
@@ -144,14 +145,19 @@ class _Leg:
         self._pump.pump_soon()
 
     def closed(self, code: int, reason: str) -> None:
+        more = self._of_close()
         self.socket = None
         self.over = True
         self.close_code = code
         now_ns = self._clock.now_ns()
-        self._note(now_ns, "closed", code=code, reason=reason)
-        self._tell.closed(code, reason, now_ns)
+        self._note(now_ns, "closed", code=code, reason=reason, **more)
+        self._tell.closed(code, reason, now_ns, **more)
         self._after()
         self._pump.leg_closed()
+
+    def _of_close(self) -> dict[str, Any]:
+        """What else the session is told of an end; the socket is still there."""
+        return {}
 
     # What the call asks for
 
@@ -237,3 +243,6 @@ class AgentLeg(_Leg):
                 return
         session.phone_written(read_ns, written_ns)
         self._pump.pump_soon()  # also without a fact: a run has begun, and the call has to look at the clock again
+
+    def _of_close(self) -> dict[str, Any]:
+        return {"ours": bool(getattr(self.socket, "ours", False))}

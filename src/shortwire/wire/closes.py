@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..terms import HangupCause
 
-__all__ = ["cause_of_close"]
+__all__ = ["cause_of_close", "words_of_close"]
 
 _BY_REASON: tuple[tuple[str, HangupCause], ...] = (
     ("override for field", HangupCause.AGENT_OVERRIDE_DENIED),
@@ -49,3 +49,10 @@ def cause_of_close(code: int, reason: str, told: str = "") -> HangupCause:
         if words in told.lower() and (code != _NORMAL or cause is HangupCause.DEADLINE):
             return cause
     return _BY_CODE.get(code, HangupCause.AGENT_LOST)
+
+
+def words_of_close(code: int, reason: str, *, ours: bool) -> str:
+    """A close of the agent's socket, for a person. `ours`: this side ended it, for what came or for no pong."""
+    if ours:
+        return f"we closed the agent's socket: {reason or 'no reason was given'} ({code})"
+    return f"agent closed with {code} {reason}".strip()

@@ -322,6 +322,13 @@ def test_the_agent_closes(code: int, reason: str, before: C, after: C) -> None:
             assert reason in rig.session.cause_detail
 
 
+def test_a_close_of_ours_is_not_laid_at_the_agent() -> None:
+    rig = Rig().joined()
+    rig.session.agent_closed(1007, "text that is not UTF-8", rig.after(1), ours=True)
+    assert rig.session.cause is C.AGENT_LOST
+    assert rig.session.cause_detail == "we closed the agent's socket: text that is not UTF-8 (1007)"
+
+
 def test_what_the_agent_said_went_wrong_is_kept_for_the_cause() -> None:
     rig = Rig().joined()
     rig.hears(b'{"type":"error","message":"received 1002 (protocol error) This request exceeds your quota limit."}')

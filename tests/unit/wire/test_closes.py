@@ -6,7 +6,7 @@ import pytest
 
 from shortwire.terms import Fault
 from shortwire.terms import HangupCause as C
-from shortwire.wire.closes import cause_of_close
+from shortwire.wire.closes import cause_of_close, words_of_close
 
 PAGE = [
     (1000, "", C.AGENT_ENDED),
@@ -68,3 +68,11 @@ def test_whatever_a_setting_can_mend_says_so() -> None:
     for code, reason, cause in PAGE:
         if cause in (C.AGENT_QUOTA, C.AGENT_OVERRIDE_DENIED, C.AGENT_VARIABLE_MISSING, C.AGENT_NOT_FOUND):
             assert cause_of_close(code, reason).fault is Fault.CONFIG
+
+
+def test_who_closed_is_said() -> None:
+    assert words_of_close(1008, "no", ours=False) == "agent closed with 1008 no"
+    assert words_of_close(1006, "", ours=False) == "agent closed with 1006"
+    assert words_of_close(1007, "text that is not UTF-8", ours=True) == (
+        "we closed the agent's socket: text that is not UTF-8 (1007)"
+    )
