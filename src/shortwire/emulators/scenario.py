@@ -112,7 +112,8 @@ class AgentScript:
     end_of_turn_ms: int = 500
     """Silence after which the agent holds the party's turn for over."""
     transcripts: tuple[str, ...] = ()
-    """What the agent reports as heard, utterance by utterance (it has ears, but no speech recognition)."""
+    """What the agent reports as heard, utterance by utterance (it has ears, but no speech recognition). In a file:
+    what the party says, unless it lists something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +213,7 @@ def parse(document: Mapping[str, Any]) -> Scenario:
         _build(Reply, {**r, **({"think_ms": tuple(r["think_ms"])} if "think_ms" in r else {})}, f"agent.replies[{i}]")
         for i, r in enumerate(agent.pop("replies", ()))
     )
-    if "transcripts" in agent:
-        agent["transcripts"] = tuple(agent["transcripts"])
+    agent["transcripts"] = tuple(agent.get("transcripts") or (say.text for say in says if say.text))
     return _build(
         Scenario,
         {

@@ -110,3 +110,9 @@ def test_a_shipped_scenario_is_found_by_its_name(tmp_path: Path, monkeypatch: py
     assert load("reservation").name == "reservation"
     (tmp_path / "reservation").write_text('name = "mine"\n')
     assert load("reservation").name == "mine"
+
+
+def test_the_agent_reports_what_the_party_says_unless_the_file_lists_something_else() -> None:
+    party = {"says": [{"text": "Hello."}, {"digits": "1"}, {"text": "Goodbye."}]}
+    assert parse({"party": party}).agent.transcripts == ("Hello.", "Goodbye.")
+    assert parse({"party": party, "agent": {"transcripts": ["Hallo."]}}).agent.transcripts == ("Hallo.",)

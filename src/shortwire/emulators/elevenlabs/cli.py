@@ -23,7 +23,7 @@ DEFAULT_SCENARIO = Path(__file__).parent.parent / "scenarios" / "reservation.tom
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m shortwire.emulators.elevenlabs",
+        prog="shortwire emulate elevenlabs",
         description="EMULATOR of the ElevenLabs Agents service, on 127.0.0.1 only. Not affiliated with the vendor.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address; others are refused")

@@ -32,7 +32,7 @@ class _Plan:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m shortwire.emulators.network",
+        prog="shortwire emulate network",
         description="EMULATOR of a network, on 127.0.0.1 only: a TCP relay that is slow, narrow or broken on demand.",
     )
     parser.add_argument("--listen", default="9100", metavar="[HOST:]PORT", help="0: any free port (default: 9100)")

@@ -38,7 +38,7 @@ Ctrl-C hangs up and stops.
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m shortwire.emulators.twilio",
+        prog="shortwire emulate twilio",
         description="An EMULATOR of Twilio's calls and media streams on 127.0.0.1.",
     )
     parser.add_argument("--port", type=int, default=9001, help="0: any free one (default: %(default)s)")
