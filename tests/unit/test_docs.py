@@ -16,6 +16,8 @@ from urllib.parse import unquote
 import pytest
 import typer.main
 
+from shortwire import errors
+from shortwire.cli.live import EXIT
 from shortwire.cli.root import app
 from shortwire.records import EventKind
 from shortwire.settings import Settings
@@ -134,6 +136,19 @@ def test_every_command_is_shown() -> None:
     assert "shortwire calls show" in names
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert [name for name in names if name not in text] == []
+
+
+def test_the_page_of_commands_has_every_one() -> None:
+    """Those behind the first of a row are shown without the program's name."""
+    text = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
+    assert [name for name in commands() if f"`{name}" not in text and f"`{name.partition(' ')[2]}" not in text] == []
+
+
+def test_every_exit_status_is_on_the_page_of_commands() -> None:
+    text = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.BridgeError)]
+    known = {kind.exit_status for kind in kinds} | set(EXIT.values())
+    assert [status for status in sorted(known) if f"\n| {status} | " not in text] == []
 
 
 @pytest.mark.parametrize("cause", HangupCause, ids=str)
