@@ -316,6 +316,12 @@ def test_by_default_only_what_costs_no_quality_is_applied(elsewhere: Elsewhere) 
     after = agent_now(clinic)["conversation_config"]
     assert after["asr"]["user_input_audio_format"] == "ulaw_8000"
     assert after["turn"] == before["turn"]
+    # What is left has its price, so nothing is marked.
+    left = invoke("agent", "tune").output
+    assert "marked" not in left
+    assert left.splitlines()[-1].startswith(
+        "Nothing was changed. All of it costs quality or money: --apply --with-risk"
+    )
     assert after["agent"] == before["agent"]
 
 

@@ -96,7 +96,7 @@ def tune(
     for proposal in every:
         _show_proposal(proposal, taken=proposal in chosen)
     if not apply:
-        print("Nothing was changed. --apply makes the changes marked *; --with-risk all; --only FIELD one.")
+        print(f"Nothing was changed. {_how_to_apply(chosen)}")
         return
     if not chosen:
         print("Nothing to apply: what is left costs quality or money; --with-risk or --only FIELD takes it.")
@@ -107,6 +107,12 @@ def tune(
     values = {proposal.path: proposal.new for proposal in chosen}
     kept = _apply(settings, agent_id, found, values)
     print(f"Changed. The configuration before is kept as {kept.id}; `shortwire agent restore` puts it back.")
+
+
+def _how_to_apply(chosen: Sequence[Proposal]) -> str:
+    if not chosen:
+        return "All of it costs quality or money: --apply --with-risk makes every change, --apply --only FIELD one."
+    return "--apply makes the changes marked *; --with-risk all; --only FIELD one."
 
 
 def _chosen(every: Sequence[Proposal], only: Sequence[str], *, with_risk: bool) -> list[Proposal]:

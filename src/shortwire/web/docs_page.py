@@ -7,9 +7,12 @@ a content policy that allows nothing, which on a server that can dial telephones
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment
+from markupsafe import Markup, escape
 
 __all__ = ["docs_page"]
 
@@ -33,7 +36,7 @@ Show the key as <code>Authorization: Bearer</code> or <code>X-API-Key</code>.</p
 {% if op.parameters %}<table><tr><th>parameter</th><th>in</th><th>meaning</th></tr>
 {% for p in op.parameters %}<tr><td><code>{{ p.name }}</code></td><td>{{ p.in }}</td>
 <td>{{ p.description or p.schema.description or "" }}</td></tr>{% endfor %}</table>{% endif %}
-{% if op.body %}<p>Body:</p><pre>{{ op.body }}</pre>{% endif %}
+{% if op.body %}<p>Body (JSON):</p><pre>{{ op.body }}</pre>{% endif %}
 <table><tr><th>answer</th><th>meaning</th></tr>
 {% for status, text in op.answers %}<tr><td>{{ status }}</td><td>{{ text }}</td></tr>{% endfor %}</table>
 {% endfor %}
@@ -41,6 +44,8 @@ Show the key as <code>Authorization: Bearer</code> or <code>X-API-Key</code>.</p
 {% for name, schema in schemas %}<h3 id="{{ name }}">{{ name }}</h3><pre>{{ schema }}</pre>{% endfor %}
 </body></html>
 """
+
+_REFERENCE = re.compile(r"&#34;#/components/schemas/(\w+)&#34;")
 
 
 def docs_page(document: dict[str, Any]) -> str:
@@ -54,8 +59,19 @@ def docs_page(document: dict[str, Any]) -> str:
             for path, operations in document["paths"].items()
             for method, operation in operations.items()
         ],
-        schemas=[(name, json.dumps(schema, indent=1)) for name, schema in schemas.items()],
+        schemas=[(name, _linked(schema)) for name, schema in schemas.items()],
     )
+
+
+def _linked(schema: Any) -> Markup:
+    """A schema as JSON in which the name of another one is a link to it."""
+    text = str(escape(json.dumps(schema, indent=1)))
+    return Markup(_REFERENCE.sub(r'<a href="#\1">\1</a>', text))  # noqa: S704 - escaped above
+
+
+def _body(schema: Mapping[str, Any]) -> Markup:
+    """What a request carries: the name of a schema below, or the schema itself."""
+    return _linked(schema["$ref"] if list(schema) == ["$ref"] else schema)
 
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> dict[str, Any]:
@@ -67,6 +83,6 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> dict[str, A
         "summary": operation.get("summary", ""),
         "keyed": bool(operation.get("security")),
         "parameters": operation.get("parameters", []),
-        "body": json.dumps(content["schema"], indent=1) if content else "",
+        "body": _body(content["schema"]) if content else "",
         "answers": [(status, answer.get("description", "")) for status, answer in operation["responses"].items()],
     }

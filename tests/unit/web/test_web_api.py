@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import httpx
@@ -336,6 +337,11 @@ async def test_the_documentation_names_every_route_of_the_api_and_loads_nothing(
     assert "/incoming-call" not in document["paths"]
     assert document["paths"]["/v1/calls"]["post"]["security"] and not document["paths"]["/healthz"]["get"]["security"]
     assert "<script" not in page and "http://" not in page and "https://" not in page
+    # A schema that another one or a body names is a link to where it stands on the page.
+    assert '<pre><a href="#CallIn">CallIn</a></pre>' in page and 'id="CallIn"' in page
+    names = re.findall(r'href="#(\w+)"', page)
+    assert "CauseOut" in names and all(f'id="{name}"' in page for name in names)
+    assert "#/components/schemas" not in page
 
 
 async def test_an_error_names_the_call_it_happened_to(desk: FakeDesk) -> None:
