@@ -214,8 +214,7 @@ async def http_request(
 ) -> HttpAnswer:
     """One request; redirects are shown, not followed. Raises `OSError`, `aiohttp.ClientError` or `TimeoutError`.
 
-    `whole`: every byte is needed, and there may be so many; raises `AnswerTooLong` beyond. Without it, what is longer
-    than 256 KiB is cut off.
+    `whole`: so many bytes at most, and all are needed (`AnswerTooLong` beyond); without it, 256 KiB are kept.
     """
     now_ns = (clock or SystemClock()).now_ns
     began = now_ns()
