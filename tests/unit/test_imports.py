@@ -18,6 +18,7 @@ import shortwire
 ROOT = Path(shortwire.__file__).parent
 
 LAYERS = (
+    ("__main__",),
     ("cli", "demo", "tuning"),
     ("workers",),  # several processes, each of them an `app`
     ("app",),

@@ -184,7 +184,9 @@ class _Player:
         session = self.session
         calls: dict[str, Callable[[], None]] = {
             "phone_opened": lambda: session.phone_opened(self._sender("phone"), now_ns),
-            "phone_closed": lambda: session.phone_closed(note["code"], note["reason"], now_ns),
+            "phone_closed": lambda: session.phone_closed(
+                note["code"], note["reason"], now_ns, ours=bool(note.get("ours", False))
+            ),
             "phone_paused": lambda: session.phone_paused(note["paused"], now_ns),
             "phone_binary": lambda: session.phone_binary(now_ns),
             "agent_opened": lambda: session.agent_opened(self._sender("agent"), now_ns),

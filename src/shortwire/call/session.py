@@ -138,11 +138,11 @@ class CallSession:
         self.downlink.paused = paused
         self.waits.paused(Leg.PHONE, paused, now_ns)
 
-    def phone_closed(self, code: int, reason: str, now_ns: int) -> None:
-        """The media socket is gone. Without a `stop` before, only the carrier knows why."""
+    def phone_closed(self, code: int, reason: str, now_ns: int, *, ours: bool = False) -> None:
+        """The media socket is gone. Without a `stop` before, only the carrier knows why. `ours`: this side ended it."""
         self._send_phone = None
         self.downlink.stop()
-        self.finish(HangupCause.MEDIA_LOST, now_ns, f"media stream closed with {code} {reason}".strip())
+        self.finish(HangupCause.MEDIA_LOST, now_ns, words_of_close(Leg.PHONE, code, reason, ours=ours))
 
     def phone_other(self, data: bytes, now_ns: int) -> bool:
         """A text message of the phone that `uplink.message` did not recognise."""
@@ -254,7 +254,7 @@ class CallSession:
         normal = code == 1000 and bool(self.waits.agent_ready_ns)
         if cause is HangupCause.AGENT_ENDED and not normal:
             cause = HangupCause.AGENT_ERROR
-        words = [words_of_close(code, reason, ours=ours)]
+        words = [words_of_close(Leg.AGENT, code, reason, ours=ours)]
         if self._agent_error and self._agent_error not in reason:
             words.append(self._agent_error)
         detail = "" if cause is HangupCause.AGENT_ENDED else "; ".join(words)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -59,6 +60,14 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _remedy(error: OSError) -> str:
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "set --host or SHORTWIRE_HOST to an address of this machine"
+    if error.errno == errno.EACCES:
+        return "choose a port of 1024 or more with --port or SHORTWIRE_PORT"
+    return "stop the other server or choose another port with --port or SHORTWIRE_PORT"
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises `ConfigError` with one sentence if the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -72,7 +81,7 @@ def listen(host: str, port: int) -> socket.socket:
         sock.close()
         raise ConfigError(
             f"cannot listen on {host} port {port}",
-            details=f"{error.strerror}; stop the other server or choose another port with --port or SHORTWIRE_PORT",
+            details=f"{error.strerror}; {_remedy(error)}",
         ) from None
     sock.setblocking(False)
     return sock

@@ -52,7 +52,7 @@ class _Told(NamedTuple):
     binary: Callable[[int], None]
     paused: Callable[[bool, int], None]
     closed: Callable[..., None]
-    """Code, reason, instant, and what `_of_close` gives."""
+    """Code, reason, instant, and whether it was ours (`CallSession.agent_closed`)."""
 
 
 class _Leg:
@@ -145,19 +145,15 @@ class _Leg:
         self._pump.pump_soon()
 
     def closed(self, code: int, reason: str) -> None:
-        more = self._of_close()
+        ours = self.socket is not None and self.socket.ours
         self.socket = None
         self.over = True
         self.close_code = code
         now_ns = self._clock.now_ns()
-        self._note(now_ns, "closed", code=code, reason=reason, **more)
-        self._tell.closed(code, reason, now_ns, **more)
+        self._note(now_ns, "closed", code=code, reason=reason, ours=ours)
+        self._tell.closed(code, reason, now_ns, ours=ours)
         self._after()
         self._pump.leg_closed()
-
-    def _of_close(self) -> dict[str, Any]:
-        """What else the session is told of an end; the socket is still there."""
-        return {}
 
     # What the call asks for
 
@@ -243,6 +239,3 @@ class AgentLeg(_Leg):
                 return
         session.phone_written(read_ns, written_ns)
         self._pump.pump_soon()  # also without a fact: a run has begun, and the call has to look at the clock again
-
-    def _of_close(self) -> dict[str, Any]:
-        return {"ours": bool(getattr(self.socket, "ours", False))}

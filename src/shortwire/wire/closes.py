@@ -6,7 +6,7 @@ codes are coarse and partly unconfirmed; both are kept in the call's `cause_deta
 
 from __future__ import annotations
 
-from ..terms import HangupCause
+from ..terms import HangupCause, Leg
 
 __all__ = ["cause_of_close", "words_of_close"]
 
@@ -21,6 +21,8 @@ _BY_REASON: tuple[tuple[str, HangupCause], ...] = (
     ("could not authorize", HangupCause.AGENT_UNAUTHORIZED),
     ("concurrent", HangupCause.AGENT_BUSY),
     ("max_duration_exceeded", HangupCause.DEADLINE),
+    # A library's words, whichever side it is on: a ping was not answered.
+    ("keepalive ping timeout", HangupCause.AGENT_LOST),
 )
 
 _BY_CODE: dict[int, HangupCause] = {
@@ -51,8 +53,9 @@ def cause_of_close(code: int, reason: str, told: str = "") -> HangupCause:
     return _BY_CODE.get(code, HangupCause.AGENT_LOST)
 
 
-def words_of_close(code: int, reason: str, *, ours: bool) -> str:
-    """A close of the agent's socket, for a person. `ours`: this side ended it, for what came or for no pong."""
+def words_of_close(leg: Leg, code: int, reason: str, *, ours: bool) -> str:
+    """A close of a call's socket, for a person. `ours`: this side ended it, for what came or for no pong."""
     if ours:
-        return f"we closed the agent's socket: {reason or 'no reason was given'} ({code})"
-    return f"agent closed with {code} {reason}".strip()
+        which = "agent's socket" if leg is Leg.AGENT else "media stream"
+        return f"we closed the {which}: {reason or 'no reason was given'} ({code})"
+    return f"{'agent' if leg is Leg.AGENT else 'media stream'} closed with {code} {reason}".strip()

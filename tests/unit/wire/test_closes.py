@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shortwire.terms import Fault
+from shortwire.terms import Fault, Leg
 from shortwire.terms import HangupCause as C
 from shortwire.wire.closes import cause_of_close, words_of_close
 
@@ -71,8 +71,17 @@ def test_whatever_a_setting_can_mend_says_so() -> None:
 
 
 def test_who_closed_is_said() -> None:
-    assert words_of_close(1008, "no", ours=False) == "agent closed with 1008 no"
-    assert words_of_close(1006, "", ours=False) == "agent closed with 1006"
-    assert words_of_close(1007, "text that is not UTF-8", ours=True) == (
+    assert words_of_close(Leg.AGENT, 1008, "no", ours=False) == "agent closed with 1008 no"
+    assert words_of_close(Leg.AGENT, 1006, "", ours=False) == "agent closed with 1006"
+    assert words_of_close(Leg.AGENT, 1007, "text that is not UTF-8", ours=True) == (
         "we closed the agent's socket: text that is not UTF-8 (1007)"
     )
+    assert words_of_close(Leg.PHONE, 1006, "", ours=False) == "media stream closed with 1006"
+    assert words_of_close(Leg.PHONE, 1009, "message too big", ours=True) == (
+        "we closed the media stream: message too big (1009)"
+    )
+
+
+def test_a_ping_that_nobody_answered_is_a_lost_line() -> None:
+    assert cause_of_close(1011, "keepalive ping timeout") is C.AGENT_LOST
+    assert cause_of_close(1011, "internal error") is C.AGENT_ERROR
