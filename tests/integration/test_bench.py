@@ -130,12 +130,12 @@ async def test_the_work_beside_the_calls_is_really_done(
 ) -> None:
     # As any other process, and little enough of it, for a machine that is busy with other tests.
     monkeypatch.setattr(beside, "step_back", lambda: None)
-    monkeypatch.setattr(beside, "_STEPS_BACK", {})
+    bench.steps_back = False
     monkeypatch.setattr(beside, "_COMPANY", 1)
     monkeypatch.setattr(beside, "_COMPANY_CALL_S", 0.2)
     (chosen,) = chosen_kinds([kind])
     load = dataclasses.replace(SHORT, seconds=6.0)
-    found = await measure(bench, shortwire(kind), load, chosen.during(bench) if chosen.during else None)
+    found = await measure(bench, shortwire(kind), load, chosen.during(bench) if chosen.during else None, beside=True)
     assert found.problems == []
 
 
@@ -145,6 +145,7 @@ async def test_the_work_beside_the_calls_is_really_done(
 async def test_work_that_is_not_done_makes_no_figure(
     bench: Bench, kind: str, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    bench.steps_back = False
     (chosen,) = chosen_kinds([kind])
     assert chosen.during is not None
     astray = {"calls": {"port": 1}, "api": {"api_key": "wrong"}, "refused": {"port": 1}}[kind]
@@ -153,7 +154,7 @@ async def test_work_that_is_not_done_makes_no_figure(
         assert chosen.during is not None
         await chosen.during(bench)(dataclasses.replace(standing, **astray), phones)
 
-    found = await measure(bench, shortwire(kind), SHORT, during)
+    found = await measure(bench, shortwire(kind), SHORT, during, beside=True)
     assert [problem for problem in found.problems if word in problem], found.problems
 
 

@@ -23,7 +23,6 @@ __all__ = ["KINDS", "NOTHING", "Kind", "beside", "chosen_kinds"]
 NOTHING = "nothing beside"
 _COMPANY = 10
 _COMPANY_CALL_S = 2.0
-_STEPS_BACK = {"steps_back": True}
 _SENT_REQUESTS = 20.0
 _REFUSED = 50.0
 
@@ -53,20 +52,20 @@ def _coming_and_going(bench: Bench) -> During:
             "first_number": EXTRA,
             "seconds": 3600.0,
             "forget": True,
-            **_STEPS_BACK,
+            "steps_back": bench.steps_back,
         }
-        agent = bench.agent({**standing.agent_config, **_STEPS_BACK}, standing.log.with_name("company.log"))
-        async with agent as (process, port):
-            standing.agent.ask({"sign_for": port})
-            try:
-                async with bench.phones(standing, phones) as company:
-                    async for _ in company.answers():
-                        pass
-            finally:
-                process.ask({"report": True})
-                reached = len((await process.answer("report", 10.0))["report"]["opened"])
-                if reached <= _COMPANY:
-                    raise BenchError(f"calls should have come and gone, and {reached} reached their agent")
+        host = standing.host
+        assert host is not None
+        host.ask({"sign_for": standing.host_port})
+        try:
+            async with bench.phones(standing, phones) as company:
+                async for _ in company.answers():
+                    pass
+        finally:
+            host.ask({"report": True})
+            reached = len((await host.answer("report", 10.0))["report"]["opened"])
+            if reached <= _COMPANY:
+                raise BenchError(f"calls should have come and gone, and {reached} reached their agent")
 
     return during
 
@@ -159,4 +158,4 @@ async def beside(
 def _measured(bench: Bench, kind: Kind, load: Load) -> Awaitable[Measured]:
     subject: Subject = shortwire(kind.name, **kind.settings)
     during = kind.during(bench) if kind.during is not None else None
-    return measure(bench, subject, replace(load, agent_host=kind.agent_host), during)
+    return measure(bench, subject, replace(load, agent_host=kind.agent_host), during, beside=True)

@@ -171,9 +171,13 @@ def _console() -> Console:
     return Console(highlight=False)
 
 
-@cache
 def _where(server: int = 1) -> Cores:
-    """Looked at once: later we are pinned ourselves."""
+    return _looked_up(server)
+
+
+@cache
+def _looked_up(server: int) -> Cores:
+    """Once: later we are pinned ourselves, and would find ourselves on one core."""
     return cores(server)
 
 

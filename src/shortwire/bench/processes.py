@@ -73,7 +73,7 @@ class Process:
         return self._log.read_bytes()[-_TAIL:].decode("utf-8", "replace").strip()
 
     async def stop(self, patience_s: float = 10.0) -> None:
-        """The end of its input if it has one, SIGTERM to its whole session, then SIGKILL."""
+        """The end of its input if it has one, SIGTERM to its whole group, then SIGKILL."""
         if self._process.stdin is not None:
             self._process.stdin.close()
             with contextlib.suppress(TimeoutError):
@@ -108,7 +108,9 @@ async def started(
             stderr=out,
             env=dict(environment) if environment is not None else None,
             cwd=folder,
-            start_new_session=True,
+            # Not a session: Linux gives each a share of a core of its own (sched_autogroup), and whoever steps back in
+            # it does so before nobody but itself.
+            process_group=0,
             limit=1 << 26,
         )
     child = Process(name, process, log)

@@ -44,7 +44,6 @@ class Standing:
     load: Load
     server: Process
     agent: Process
-    agent_config: Mapping[str, Any]
     port: int
     api_key: str
     account_sid: str
@@ -52,6 +51,9 @@ class Standing:
     log: Path
     idle: Usage | None = None
     """Before the first call."""
+    host: Process | None = None
+    """Who answers what the vendors are asked, at `host_port`: the agent, if nothing else is to go on."""
+    host_port: int = 0
     heard: list[dict[str, Any]] = field(default_factory=list)
     """What the phones said beside the course of the run."""
 
@@ -93,11 +95,17 @@ class Bench:
     cores: Cores
     folder: Path
     say: Say = lambda _text: None
+    steps_back: bool = True
+    """Who makes work beside the load does so only while nobody else wants its core."""
     runs: int = field(default=0, init=False)
 
     @asynccontextmanager
-    async def stand(self, subject: Subject, load: Load) -> AsyncIterator[Standing]:
-        """Server and agent for the time of the block. Raises `BenchError` when they do not come up."""
+    async def stand(self, subject: Subject, load: Load, *, beside: bool = False) -> AsyncIterator[Standing]:
+        """Server and agent for the time of the block. Raises `BenchError` when they do not come up.
+
+        `beside`: other work is to go on. What is asked of the vendors is answered by a process that steps back, and
+        that can be an agent too (`Standing.host`).
+        """
         if subject.missing:
             raise BenchError(subject.missing)
         self.runs += 1
@@ -109,18 +117,24 @@ class Bench:
                 config["tls"] = _certificate(folder)
                 certificate = dict.fromkeys(_TRUSTED, config["tls"]["ca"])
             agent, agent_port = await exits.enter_async_context(self.agent(config, folder / "agent.log"))
+            host, host_port = agent, agent_port
+            if beside:
+                host, host_port = await exits.enter_async_context(
+                    self.agent({**config, "steps_back": self.steps_back}, folder / "host.log")
+                )
+                host.ask({"sign_for": agent_port})
             port, key, token = free_port(), secrets.token_urlsafe(24), secrets.token_hex(16)
             account = "AC" + secrets.token_hex(16)
             environment = subject.environment(
                 {
                     "PORT": str(port),
-                    "ELEVENLABS_BASE_URL": f"{'https' if load.tls else 'http'}://{load.agent_host}:{agent_port}",
+                    "ELEVENLABS_BASE_URL": f"{'https' if load.tls else 'http'}://{load.agent_host}:{host_port}",
                     "ELEVENLABS_API_KEY": "bench",
                     "ELEVENLABS_AGENT_ID": "agent_bench",
                     "TWILIO_ACCOUNT_SID": account,
                     "TWILIO_AUTH_TOKEN": token,
                     "TWILIO_PHONE_NUMBER": OUR_NUMBER,
-                    "TWILIO_API_BASE_URL": f"http://127.0.0.1:{agent_port}",
+                    "TWILIO_API_BASE_URL": f"http://127.0.0.1:{host_port}",
                     "SERVER_URL": f"https://{PUBLIC_HOST}",
                     "ALLOWED_COUNTRIES": "US",
                     "SHORTWIRE_API_KEY": key,
@@ -144,8 +158,9 @@ class Bench:
             await _answers(server, port)
             # The first call pays for what is imported and made once.
             standing = Standing(
-                subject, Load(calls=1, seconds=0.5, warmup_s=0.3), server, agent, config, port, key, account, token, log
+                subject, Load(calls=1, seconds=0.5, warmup_s=0.3), server, agent, port, key, account, token, log
             )
+            standing.host, standing.host_port = host, host_port
             await self._warm(standing)
             yield replace(standing, load=load, idle=usage(server.pid))
 
@@ -176,9 +191,12 @@ class Bench:
             yield phones
 
     async def load(
-        self, standing: Standing, during: During | None = None
+        self, standing: Standing, during: During | None = None, *, beside: bool = False
     ) -> tuple[Measured, dict[str, Any], dict[str, Any]]:
-        """Run the load against a standing server; the result, and both reports. Raises `BenchError`."""
+        """Run the load against a standing server; the result, and both reports. Raises `BenchError`.
+
+        `beside`: `during` begins with the warm-up, so that what it takes to begin is not in the window.
+        """
         load = standing.load
         limit_s = load.calls / load.ramp + load.warmup_s + load.seconds + _SLACK_S
         async with self.phones(standing, standing.phones_config()) as phones:
@@ -191,7 +209,7 @@ class Bench:
                         if "window" in said:
                             opened = said["open"]
                             standing.agent.ask({"window": said["window"]})
-                            costs = asyncio.create_task(self._costs(standing, phones, said["window"], during))
+                            costs = asyncio.create_task(self._costs(standing, phones, said["window"], during, beside))
                         elif "quiet" in said:
                             standing.agent.ask({"quiet": True})
                         elif "report" in said:
@@ -209,14 +227,20 @@ class Bench:
             raise BenchError(f"the server ended in the middle: {standing.server.last_words()[-300:]}")
         return evaluate(standing.subject.name, load, report, agent, costs=spent, window_open=opened), report, agent
 
-    async def _costs(self, standing: Standing, phones: Process, window: list[int], during: During | None) -> Costs:
+    async def _costs(
+        self, standing: Standing, phones: Process, window: list[int], during: During | None, beside: bool
+    ) -> Costs:
         """What everybody used between the window's ends; meanwhile, what is to go on."""
         begin_ns, end_ns = window
+        going: asyncio.Task[None] | None = None
+        if during is not None and beside:
+            going = asyncio.create_task(_going(during, standing, phones))
         load = (phones.pid, standing.agent.pid)
         ours = (*load, standing.server.pid, os.getpid())
         await _until(begin_ns)
         begin, busy, mine, generated = usage(standing.server.pid), busy_ns(), _cpu(ours), _cpu(load)
-        going = asyncio.create_task(_going(during, standing, phones)) if during is not None else None
+        if during is not None and going is None:
+            going = asyncio.create_task(_going(during, standing, phones))
         began_ns = SystemClock.now_ns()
         await _until(end_ns)
         end, busy_after, mine_after, generated_after = usage(standing.server.pid), busy_ns(), _cpu(ours), _cpu(load)
@@ -238,11 +262,13 @@ class Bench:
         )
 
 
-async def measure(bench: Bench, subject: Subject, load: Load, during: During | None = None) -> Measured:
-    """One run from nothing to nothing. What goes wrong becomes the row's problem."""
+async def measure(
+    bench: Bench, subject: Subject, load: Load, during: During | None = None, *, beside: bool = False
+) -> Measured:
+    """One run from nothing to nothing; `beside` as for `Bench`. What goes wrong becomes the row's problem."""
     try:
-        async with bench.stand(subject, load) as standing:
-            found, _, _ = await bench.load(standing, during)
+        async with bench.stand(subject, load, beside=beside) as standing:
+            found, _, _ = await bench.load(standing, during, beside=beside)
             return found
     except (BenchError, OSError) as error:
         failed = Measured(subject.name, load.calls, load.mode)

@@ -39,6 +39,13 @@ _MOST_ROWS: Final = 2**31 - 1
 _CALLS: Final = 5
 _EVENTS: Final = 20
 """Rows that are read between two rests: 0.2 ms."""
+_KEY: Final = "key"
+_NONE: Final[Mapping[str, Any]] = {}
+# Made once: with each call that comes, a statement put together anew took 0.2 ms of the event loop.
+_BY_ID: Final = sa.select(calls).where(calls.c.id == sa.bindparam(_KEY))
+_BY_CALL_SID: Final = (
+    sa.select(calls).where(calls.c.call_sid == sa.bindparam(_KEY)).order_by(calls.c.id.desc()).limit(1)
+)
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -109,13 +116,11 @@ class SqlCallStore:
         self._backlog.put_event(row)
 
     async def get(self, call_id: CallId) -> CallRecord | None:
-        return await self._one(sa.select(calls).where(calls.c.id == clean_text(call_id)))
+        return await self._one(_BY_ID, call_id)
 
     async def by_call_sid(self, call_sid: CallSid) -> CallRecord | None:
         """The newest call with this id of the carrier's."""
-        return await self._one(
-            sa.select(calls).where(calls.c.call_sid == clean_text(call_sid)).order_by(calls.c.id.desc()).limit(1)
-        )
+        return await self._one(_BY_CALL_SID, call_sid)
 
     async def list(
         self, *, limit: int = 50, before: CallId | None = None, state: str | None = None
@@ -166,13 +171,13 @@ class SqlCallStore:
             details = self._writer.last_error or "the database is too slow"
             raise StoreError(f"{failure} within {deadline_s:g} s", details=details) from None
 
-    async def _one(self, query: sa.Select[Any]) -> CallRecord | None:
-        found = await self._many(query)
+    async def _one(self, query: sa.Select[Any], key: str) -> CallRecord | None:
+        found = await self._many(query, {_KEY: clean_text(key)})
         return found[0] if found else None
 
-    async def _many(self, query: sa.Select[Any]) -> Sequence[CallRecord]:
+    async def _many(self, query: sa.Select[Any], parameters: Mapping[str, Any] = _NONE) -> Sequence[CallRecord]:
         def read(connection: Connection) -> Sequence[CallRecord]:
-            found = connection.execute(query)
+            found = connection.execute(query, parameters)
             names = tuple(found.keys())
             portions = resting(found.yield_per(_CALLS).partitions())
             records = [row_to_record(dict(zip(names, row, strict=True))) for rows in portions for row in rows]

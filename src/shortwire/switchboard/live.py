@@ -345,7 +345,7 @@ class LiveCall:
             log.exception("call.wind_up_failed", call_id=self.record.id)
             self._legs.close()
             self._tell_findings()
-            self._tell_the_end(HangupCause.INTERNAL_ERROR, "winding up failed; see the log")
+            self._tell_the_end(HangupCause.INTERNAL_ERROR, "winding up failed; see the log", self._told_summary())
 
     async def _wind_up(self) -> None:
         cause, detail = self.session.cause or HangupCause.INTERNAL_ERROR, self.session.cause_detail
@@ -373,7 +373,9 @@ class LiveCall:
         await give_way()
         self._tell_findings()
         await give_way()
-        self._tell_the_end(cause, detail)
+        latencies = self._told_summary()
+        await give_way()
+        self._tell_the_end(cause, detail, latencies)
 
     async def _wait_for_the_dial(self) -> None:
         """While the carrier is being asked there is nothing that could be hung up yet."""
@@ -388,19 +390,19 @@ class LiveCall:
         except Exception:  # figures: without them the call has ended all the same
             log.exception("call.findings_failed", call_id=self.record.id)
 
-    def _summary(self) -> dict[str, Any]:
+    def _told_summary(self) -> dict[str, Any]:
+        latencies: dict[str, Any] = {}
         try:
-            return self.figures.summary(self)
+            latencies = self.figures.summary(self)
         except Exception:  # as above
             log.exception("call.summary_failed", call_id=self.record.id)
-            return {}
+        self.tell(EventKind.SUMMARY, **latencies)
+        return latencies
 
-    def _tell_the_end(self, cause: HangupCause, detail: str) -> None:
+    def _tell_the_end(self, cause: HangupCause, detail: str, latencies: dict[str, Any]) -> None:
         now_ns, answered_ns = self._clock.now_ns(), self.figures.answered_ns
         state = advance(self.record.state, CallFact.OVER)
         disposition = disposition_of(cause, connected=self.record.connected_at is not None)
-        latencies = self._summary()
-        self.tell(EventKind.SUMMARY, **latencies)
         duration_s = round((now_ns - answered_ns) / NS_PER_S, 3) if answered_ns else 0.0
         self.change(
             state=state,
