@@ -31,7 +31,7 @@ LAYERS = (
     ("wire",),
     # Shapes and checks without behaviour of a call: the cores speak in `records` (EventKind), settings in `numbers`.
     ("records", "numbers", "ulaw", "owner"),
-    ("errors", "terms", "clock", "descriptors", "beside", "fast_loop", "interpreter", "native"),
+    ("errors", "terms", "clock", "descriptors", "beside", "fast_loop", "interpreter", "native", "temporary"),
 )
 """Top first. A module imports what stands below it; of its own layer only its own package."""
 
