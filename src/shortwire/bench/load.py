@@ -118,7 +118,7 @@ class Costs:
     load_ns: int
     """CPU of phones and agent."""
     ours_ns: int
-    """CPU of server, load and runner together."""
+    """CPU of server, load, runner and whatever else the benchmark has started."""
     busy_ns: int | None
     window_ns: int
     cores: int

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -236,7 +236,7 @@ class Bench:
         if during is not None and beside:
             going = asyncio.create_task(_going(during, standing, phones))
         load = (phones.pid, standing.agent.pid)
-        ours = (*load, standing.server.pid, os.getpid())
+        ours = (os.getpid(),)  # and all our children: also those that make work beside
         await _until(begin_ns)
         begin, busy, mine, generated = usage(standing.server.pid), busy_ns(), _cpu(ours), _cpu(load)
         if during is not None and going is None:
@@ -291,16 +291,9 @@ async def _going(during: During, standing: Standing, phones: Process) -> None:
     await during(standing, phones)
 
 
-def _cpu(pids: tuple[int, ...]) -> int:
-    own = os.getpid()
-    total = 0
-    for pid in pids:
-        if pid == own:
-            times = os.times()  # our children are counted on their own
-            total += int((times.user + times.system) * 1e9)
-        elif (found := usage(pid)) is not None:
-            total += found.cpu_ns
-    return total
+def _cpu(pids: Sequence[int]) -> int:
+    """What these and their children have used so far, ns."""
+    return sum(found.cpu_ns for pid in pids if (found := usage(pid)) is not None)
 
 
 async def _until(instant_ns: int) -> None:
