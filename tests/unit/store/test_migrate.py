@@ -109,8 +109,10 @@ def test_the_turns_of_live_calls_are_found_by_the_small_index(database):
         sa.event.listen(connection, "before_cursor_execute", lambda *called: asked.append(called[2]))
         stored_turns(connection, [SimpleNamespace(id="call_1", state=CallState.CONNECTED)])
         (query,) = [query for query in asked if "kind" in query]
-        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", ("call_1",))
-        assert "ix_events_turns" in str(plan.all())
+        plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", ("call_1", "call_1")).all())
+        assert "ix_events_turns" in plan
+        assert "ix_calls_unfinished" in plan
+        assert "TEMP B-TREE" not in plan
 
 
 def test_a_newer_database_is_refused_with_one_sentence(place, database):
