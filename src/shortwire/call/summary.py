@@ -42,9 +42,10 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
 
 def median(values: Sequence[float]) -> float:
     """Nearest rank, as every percentile: of an even number the lower one of the middle two. `ValueError` of nothing."""
-    if not values:
+    found = percentile(values, 50)
+    if found is None:
         raise ValueError("no values, no median")
-    return sorted(values)[_rank(50, len(values)) - 1]
+    return found
 
 
 def percentiles(values: Iterable[float], percents: Sequence[float] = PERCENTS) -> dict[str, float | None]:

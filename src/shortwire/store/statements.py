@@ -6,6 +6,7 @@ Everything may be applied twice, because a commit whose answer was lost is tried
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -84,9 +85,7 @@ def _write(connection: Connection, updates: dict[str, Row], appended: list[Row],
         result = connection.execute(_UPDATE, rows, execution_options=_COUNTED)
         applied.ignored += len(rows) - result.rowcount
     for rows in resting(_cut(appended)):
-        result = connection.execute(
-            _insert(connection, events).on_conflict_do_nothing(), rows, execution_options=_COUNTED
-        )
+        result = connection.execute(_append(connection.dialect.name), rows, execution_options=_COUNTED)
         if 0 <= result.rowcount < len(rows):
             applied.ignored += len(rows) - result.rowcount
     updates.clear()
@@ -114,7 +113,7 @@ def _create(connection: Connection, item: Create) -> CreateOutcome:
 
 
 def _insert_call(connection: Connection, item: Create) -> CreateOutcome:
-    insert = _insert(connection, calls).values(item.row).on_conflict_do_nothing()
+    insert = _insert(connection.dialect.name, calls).values(item.row).on_conflict_do_nothing()
     inserted = connection.execute(insert, execution_options=_COUNTED)
     if not inserted.rowcount:
         return _same_or_conflict(connection, item)
@@ -161,6 +160,12 @@ def id_conflict() -> Conflict:
     return Conflict("a call with this id exists already", details="every call needs an id of its own")
 
 
-def _insert(connection: Connection, table: sa.Table) -> Any:
+def _insert(dialect: str, table: sa.Table) -> Any:
     # Two classes of the same shape: `ON CONFLICT` is not in the common SQL of SQLAlchemy.
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+@cache
+def _append(dialect: str) -> Any:
+    """Keeps events; put together once, not with each portion."""
+    return _insert(dialect, events).on_conflict_do_nothing()

@@ -65,9 +65,9 @@ class Switchboard:
         self._hanging_up = HangingUp(context, self._settler.find)
         self._collector = Collector()
         self._ticker = Ticker(context.clock, self._collector.collect_young)
-        self._incoming = Incoming(self, context.store, self._incoming_record)
         self._begun = asyncio.Event()
         """It is known what an earlier process left open: calls from now on are not of that."""
+        self._incoming = Incoming(self, context.store, self._incoming_record, self._begun.wait)
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -110,11 +110,11 @@ class Switchboard:
 
     async def place_call(self, request: CallRequest, *, idempotency_key: str | None = None) -> CallRecord:
         """See `CallDesk.place_call`."""
+        await self._begun.wait()
         if self._draining:
             raise Unavailable("the server is being stopped", details="call again in a minute")
         options = self.context.options
         number = check_number(request.number, options.allowed_countries)
-        await self._begun.wait()
         record = self._new_record(
             CallDirection.OUTBOUND,
             number.e164,
@@ -214,7 +214,7 @@ class Switchboard:
 
     async def answer_incoming(self, form: Mapping[str, str]) -> str:
         """See `CallDesk.answer_incoming`. A repeated webhook gets the same call, and a new ticket for it."""
-        found = await self._incoming.call(form, self._begun.wait)
+        found = await self._incoming.call(form)
         return found if isinstance(found, str) else self._join_twiml(found, self.context.options.limits.ticket_s)
 
     async def answer_outbound(self, form: Mapping[str, str], call_id: CallId) -> str:

@@ -37,16 +37,24 @@ class Books(Protocol):
 class Incoming:
     """The calls that are being answered."""
 
-    def __init__(self, books: Books, store: CallStore, record: Callable[[Mapping[str, str]], CallRecord]) -> None:
-        """`record`: a new one, made of a webhook's form."""
+    def __init__(
+        self,
+        books: Books,
+        store: CallStore,
+        record: Callable[[Mapping[str, str]], CallRecord],
+        begun: Callable[[], Awaitable[object]],
+    ) -> None:
+        """`record`: a new one, made of a webhook's form. `begun`: returns once it is known which calls an earlier
+        process left open; those from now on are not of them."""
         self._books = books
         self._store = store
         self._record = record
+        self._begun = begun
         self._answering: dict[CallSid, asyncio.Task[LiveCall | str]] = {}
 
-    async def call(self, form: Mapping[str, str], begun: Callable[[], Awaitable[object]]) -> LiveCall | str:
-        """The live call of a webhook, or the TwiML of an answer without one. `begun`: returns once it is known which
-        calls an earlier process left open; this is not one of them."""
+    async def call(self, form: Mapping[str, str]) -> LiveCall | str:
+        """The live call of a webhook, or the TwiML of an answer without one."""
+        await self._begun()
         if self._books.draining:
             return BUSY
         call_sid = CallSid(form.get("CallSid", ""))
@@ -54,15 +62,12 @@ class Incoming:
         if task is None:
             if (call := self._books.of_sid(call_sid)) is not None:
                 return call
-            task = asyncio.create_task(self._answer(call_sid, form, begun), name="answer a call")
+            task = asyncio.create_task(self._answer(call_sid, form), name="answer a call")
             self._answering[call_sid] = task
             task.add_done_callback(lambda done: self._answered(call_sid, done))
         return await asyncio.shield(task)
 
-    async def _answer(
-        self, call_sid: CallSid, form: Mapping[str, str], begun: Callable[[], Awaitable[object]]
-    ) -> LiveCall | str:
-        await begun()
+    async def _answer(self, call_sid: CallSid, form: Mapping[str, str]) -> LiveCall | str:
         if await self._store.by_call_sid(call_sid) is not None:
             return HANGUP  # a replay of a webhook whose call is over
         call = self._books.open_incoming(await self._store.create(self._record(form)))

@@ -75,7 +75,8 @@ class LinePipe(Generic[T]):
                 self.dropped += 1
                 return
             self._waiting.append(item)
-            self._changed.notify()
+            if len(self._waiting) in (1, _AT_ONCE):  # between the two the thread is gathering, and not to be woken
+                self._changed.notify()
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
         """Write what waits, for at most so long, and stop. Later items are lost. May be called again."""
@@ -100,11 +101,8 @@ class LinePipe(Generic[T]):
         """What has come since the last time, and a moment's more; nothing: closed, and everything is written."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
-            self._changed.wait_for(lambda: self._closed, _GATHER_S)
-            batch = [*self._waiting][:_AT_ONCE]
-            for _ in batch:
-                self._waiting.popleft()
-            return batch
+            self._changed.wait_for(lambda: self._closed or len(self._waiting) >= _AT_ONCE, _GATHER_S)
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), _AT_ONCE))]
 
     def _tell_losses(self, stream: TextIO) -> None:
         lost = self.dropped - self._told
