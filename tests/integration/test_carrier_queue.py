@@ -41,7 +41,7 @@ async def test_a_call_lives_for_as_long_as_the_carrier_says_it_stands_in_its_que
 async def test_a_queue_that_takes_longer_than_the_carrier_thought_is_asked_about(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(twilio_rest, "_milliseconds", lambda _text: 0.0)
+    monkeypatch.setattr(twilio_rest, "milliseconds", lambda _text: 0.0)
     async with open_house(tmp_path, carrier=carrier(), limits={"ring_timeout_s": 1}) as house:
         call_id = await placed_behind_another(house)
         await house.state(call_id, "connected")
@@ -51,5 +51,5 @@ async def test_a_queue_that_takes_longer_than_the_carrier_thought_is_asked_about
 @pytest.mark.parametrize(
     ("text", "ms"), [("1000", 1000.0), ("0", 0.0), (None, 0.0), ("", 0.0), ("-5", 0.0), ("x", 0.0)]
 )
-def test_the_estimate_is_a_text_of_milliseconds(text: str | None, ms: float) -> None:
-    assert twilio_rest._milliseconds(text) == ms
+def test_the_estimate_is_a_text_ofmilliseconds(text: str | None, ms: float) -> None:
+    assert twilio_rest.milliseconds(text) == ms

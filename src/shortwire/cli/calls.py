@@ -26,6 +26,9 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show telephone numbers in full.")]
 
 
+_ID = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII).fullmatch
+
+
 @calls_app.command("list")
 def list_calls(
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20,
@@ -151,9 +154,14 @@ def fetch(call_id: str, url: str | None, api_key: str | None, *, reveal: bool = 
     return call
 
 
+def looks_like_an_id(text: str) -> bool:
+    """Whether a text that may also name a file is meant as a call's id."""
+    return text.startswith("call_") and _ID(text) is not None
+
+
 def call_path(call_id: str) -> str:
     """Where the API has a call. Raises `UsageError` for what cannot be an id."""
-    if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", call_id, re.ASCII):
+    if _ID(call_id) is None:
         raise UsageError(f"{call_id!r} is no call's id", details="'shortwire calls list' shows them: call_...")
     return f"/v1/calls/{call_id}"
 

@@ -16,6 +16,7 @@ import typer
 
 from ..errors import NotFound, UsageError
 from .call import Key, Url
+from .calls import looks_like_an_id
 
 __all__ = ["gate"]
 
@@ -74,7 +75,7 @@ def _calls(name: str, url: str | None, api_key: str | None) -> list[dict[str, An
     if path.is_file():
         document = _document(path)
         return [_call_in(call) for call in document] if isinstance(document, list) else [_call_in(document)]
-    if not name.startswith("call_") or "/" in name or "." in name:
+    if not looks_like_an_id(name):
         raise NotFound(f"no such file or folder: {name}", details="name a call.json, a folder of them, or a call's id")
     from .calls import fetch
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import NotFound, UsageError
+from .calls import looks_like_an_id
 
 if TYPE_CHECKING:
     from ..call.replay import Difference, Sent
@@ -40,7 +41,7 @@ def find_tape(which: str) -> Path | None:
     """
     if (path := Path(which)).is_file():
         return path
-    if not which.startswith("call_") or "/" in which or "." in which:
+    if not looks_like_an_id(which):
         raise NotFound(f"no such file: {which}", details="name a tape, or a call's id ('shortwire calls list')")
     from dotenv import dotenv_values
 

@@ -19,6 +19,7 @@ import aiohttp
 from ..clock import NS_PER_MS, Clock, SystemClock
 from ..errors import AgentError
 from ..terms import AgentId, HangupCause
+from .bodies import read_up_to
 
 __all__ = ["ElevenLabsPlatform"]
 
@@ -111,10 +112,7 @@ class ElevenLabsPlatform:
 
     async def _get(self, path: str, query: dict[str, str]) -> tuple[int, bytes]:
         async with self._connected().get(self._base_url + path, params=query, allow_redirects=False) as response:
-            body = await response.content.read(_LONGEST_ANSWER)
-            while len(body) < _LONGEST_ANSWER and (more := await response.content.read(_LONGEST_ANSWER - len(body))):
-                body += more
-            return response.status, body
+            return response.status, await read_up_to(response.content, _LONGEST_ANSWER)
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:

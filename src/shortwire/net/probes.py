@@ -31,6 +31,7 @@ from ..call.summary import percentile
 from ..clock import NS_PER_MS, Clock, SystemClock
 from ..errors import PeerError
 from .agent_host import where_of
+from .bodies import read_up_to
 
 __all__ = [
     "AnswerTooLong",
@@ -223,21 +224,12 @@ async def http_request(
         session.request(method, url, headers=headers, data=data, json=json, allow_redirects=False) as answer,
     ):
         most = _LONGEST if whole is None else whole
-        body = await _read(answer.content, most + 1)
+        body = await read_up_to(answer.content, most + 1)
         ms = (now_ns() - began) / NS_PER_MS
         if whole is not None and len(body) > whole:
             raise AnswerTooLong(f"the answer of {host_of(url)} is longer than {whole / 2**20:g} MiB")
         body = body[:most]
         return HttpAnswer(answer.status, {name.lower(): value for name, value in answer.headers.items()}, body, ms)
-
-
-async def _read(content: aiohttp.StreamReader, most: int) -> bytes:
-    """Up to so many bytes of a body: one read of the reader's gives no more than what has arrived."""
-    pieces, left = [], most
-    while left and (piece := await content.read(left)):
-        pieces.append(piece)
-        left -= len(piece)
-    return b"".join(pieces)
 
 
 @dataclass(slots=True)

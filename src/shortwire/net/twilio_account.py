@@ -13,7 +13,7 @@ from typing import Any
 import twilio.rest.voice  # noqa: F401  see `twilio_rest`
 
 from ..errors import CarrierRefused
-from .twilio_rest import TwilioCarrier
+from .twilio_rest import TwilioCarrier, milliseconds
 from .vendor_hosts import voice_base_url
 
 __all__ = ["AccountFacts", "CountryPermission", "NumberFacts", "RecentCall", "TwilioAccount"]
@@ -125,7 +125,7 @@ class TwilioAccount(TwilioCarrier):
     async def recent_calls(self, limit: int = 50) -> Sequence[RecentCall]:
         """The newest calls: how long they waited in the queue, and how many are on."""
         found = await self._ask("calls.list", lambda c: c.calls.list_async(page_size=limit, limit=limit))
-        return [RecentCall(str(call.status or ""), _whole(call.queue_time)) for call in found]
+        return [RecentCall(str(call.status or ""), int(milliseconds(call.queue_time))) for call in found]
 
     def _connected(self) -> Any:
         client = super()._connected()
@@ -146,7 +146,3 @@ def _number(found: Any) -> NumberFacts:
         trunk_sid=str(found.trunk_sid or ""),
         voice_receive_mode=str(found.voice_receive_mode or "voice"),
     )
-
-
-def _whole(text: Any) -> int:
-    return int(text) if str(text).isdigit() else 0

@@ -30,7 +30,7 @@ from ..errors import BridgeError, CarrierRefused, CarrierUncertain
 from ..records import CarrierCall, DialOrder
 from ..terms import CallSid
 
-__all__ = ["ApiTime", "TwilioCarrier"]
+__all__ = ["ApiTime", "TwilioCarrier", "milliseconds"]
 
 ApiTime = Callable[[str, str, float], None]
 """Told after every request: vendor, call (a stable name), milliseconds from request to complete response."""
@@ -263,11 +263,11 @@ def _carrier_call(call: Any) -> CarrierCall:
         status=str(call.status or ""),
         to=str(call.to or ""),
         created_at=created.timestamp() if created else None,
-        queued_s=_milliseconds(call.queue_time) / 1000,
+        queued_s=milliseconds(call.queue_time) / 1000,
     )
 
 
-def _milliseconds(text: Any) -> float:
+def milliseconds(text: Any) -> float:
     """The resource's `queue_time`, a text (section 3.3); 0 where it is missing or odd."""
     return float(text) if re.fullmatch(r"\d{1,9}", str(text or ""), re.ASCII) else 0.0
 

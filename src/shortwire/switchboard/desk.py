@@ -275,7 +275,7 @@ class Switchboard:
         """See `CallDesk.follow`."""
         call = self._live.get(call_id)
         # Subscribe first, then read what is stored: nothing falls between.
-        queue = call.follow() if call is not None else None
+        queue = call.telling.follow() if call is not None else None
         try:
             if call is None:
                 await self.get(call_id)
@@ -295,7 +295,7 @@ class Switchboard:
                     return
         finally:
             if call is not None and queue is not None:
-                call.unfollow(queue)
+                call.telling.unfollow(queue)
 
     def health(self) -> Mapping[str, Any]:
         """See `CallDesk.health`."""

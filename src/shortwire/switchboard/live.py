@@ -22,7 +22,7 @@ from ..call.side import NOTE
 from ..call.state import CallFact, advance
 from ..clock import NS_PER_S
 from ..errors import AgentError
-from ..records import CallEvent, CallRecord, EventKind
+from ..records import CallRecord, EventKind
 from ..terms import CallSid, CallState, ConversationId, HangupCause, StreamSid
 from .both_legs import BothLegs
 from .context import Context
@@ -35,6 +35,7 @@ from .line import AgentLine
 from .marks import MarkWatch
 from .openings import session_options
 from .taping import Taping
+from .telling import Telling
 
 __all__ = ["LiveCall"]
 
@@ -66,13 +67,9 @@ class LiveCall:
         self._hanging_up = hanging_up
         self._wake = wake
         self._clock = context.clock
-        self._zero_s = self._clock.wall_s() - self._clock.now_ns() / NS_PER_S
-        """Wall time of the clock's zero, read once: the events of a call do not jump, nor go back."""
-        self._told_ns = 0
+        self.telling = Telling(context)
         self._timed_ns = 0
         """When the session was told the time last."""
-        self._seq = 0
-        self._followers: list[asyncio.Queue[CallEvent]] = []
         options = session_options(context, record)
         self.session = CallSession(options)
         self.figures = Figures(context.clock.now_ns())
@@ -101,28 +98,7 @@ class LiveCall:
     def tell(self, kind: str, /, **data: Any) -> None:
         """One event: to the store, the sinks and whoever follows."""
         self._drain()  # what was before is told before
-        self._tell(self._clock.now_ns(), kind, data)
-
-    def _tell(self, now_ns: int, kind: str, data: dict[str, Any]) -> None:
-        self._seq += 1
-        self._told_ns = max(self._told_ns, now_ns)  # what was told after is not older, not by a microsecond
-        event = CallEvent(self.record.id, self._seq, self._wall_s(self._told_ns), kind, data)
-        self.context.tell(self.record, event)
-        for follower in self._followers:
-            follower.put_nowait(event)
-
-    def _wall_s(self, now_ns: int) -> float:
-        return self._zero_s + now_ns / NS_PER_S
-
-    def follow(self) -> asyncio.Queue[CallEvent]:
-        """A queue of the events from now on; `unfollow` it."""
-        queue: asyncio.Queue[CallEvent] = asyncio.Queue()
-        self._followers.append(queue)
-        return queue
-
-    def unfollow(self, queue: asyncio.Queue[CallEvent]) -> None:
-        if queue in self._followers:
-            self._followers.remove(queue)
+        self.telling.tell(self.record, self._clock.now_ns(), kind, data)
 
     def change(self, **changes: Any) -> None:
         """Change the record, here and in the store."""
@@ -150,7 +126,7 @@ class LiveCall:
         now_ns = self._clock.now_ns()
         changes: dict[str, Any] = {"state": state}
         if instant := self.figures.reached(state, now_ns):
-            changes[instant] = self._wall_s(now_ns)
+            changes[instant] = self.telling.wall_s(now_ns)
         if state in (CallState.ANSWERED, CallState.CONNECTED):
             self.analyst.answered(self.figures.answered_ns)
         self.change(**changes)
@@ -218,7 +194,7 @@ class LiveCall:
             self.change(conversation_id=ConversationId(fact.data["conversation_id"]))
             self.tell(fact.kind, **fact.data, prewarmed=self.line.was_warm, setup_ms=self.figures.setup(self))
             return
-        self._tell(fact.now_ns, fact.kind, fact.data)
+        self.telling.tell(self.record, fact.now_ns, fact.kind, fact.data)
 
     def _started(self, fact: Fact) -> None:
         self.figures.started_ns = fact.now_ns
@@ -409,7 +385,7 @@ class LiveCall:
             cause=cause,
             cause_detail=detail,
             disposition=disposition,
-            ended_at=self._wall_s(now_ns),
+            ended_at=self.telling.wall_s(now_ns),
             latencies=latencies,
             turns=tuple(self.figures.turns),
         )
