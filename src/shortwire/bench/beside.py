@@ -55,7 +55,6 @@ def _coming_and_going(bench: Bench) -> During:
             "steps_back": bench.steps_back,
         }
         host = standing.host
-        assert host is not None
         host.ask({"sign_for": standing.host_port})
         try:
             async with bench.phones(standing, phones) as company:

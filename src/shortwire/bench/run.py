@@ -44,6 +44,9 @@ class Standing:
     load: Load
     server: Process
     agent: Process
+    host: Process
+    """Who answers what the vendors are asked, at `host_port`: the agent, if nothing else is to go on."""
+    host_port: int
     port: int
     api_key: str
     account_sid: str
@@ -51,9 +54,6 @@ class Standing:
     log: Path
     idle: Usage | None = None
     """Before the first call."""
-    host: Process | None = None
-    """Who answers what the vendors are asked, at `host_port`: the agent, if nothing else is to go on."""
-    host_port: int = 0
     heard: list[dict[str, Any]] = field(default_factory=list)
     """What the phones said beside the course of the run."""
 
@@ -157,10 +157,8 @@ class Bench:
             )
             await _answers(server, port)
             # The first call pays for what is imported and made once.
-            standing = Standing(
-                subject, Load(calls=1, seconds=0.5, warmup_s=0.3), server, agent, port, key, account, token, log
-            )
-            standing.host, standing.host_port = host, host_port
+            short = Load(calls=1, seconds=0.5, warmup_s=0.3)
+            standing = Standing(subject, short, server, agent, host, host_port, port, key, account, token, log)
             await self._warm(standing)
             yield replace(standing, load=load, idle=usage(server.pid))
 
