@@ -44,6 +44,7 @@ class _PurePython(WSListener):
         super().__init__()
         self.shortcut: Any = None
         self.joining = False
+        self.heard = False
         self.quick_fd = -1
         self.tapped = False
 

@@ -7,6 +7,7 @@ from ._media import Shortcut
 class Listener(WSListener):
     shortcut: Shortcut | None
     joining: bool
+    heard: bool
     quick_fd: int
     @property
     def tapped(self) -> bool: ...

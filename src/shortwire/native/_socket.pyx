@@ -56,9 +56,6 @@ DEF QUICK_EVERY = 8
 DEF QUICK_FOR = 256
 cdef int64_t BUNCHED_NS = 2_000_000
 
-cdef int64_t FED_NS = 2_000_000_000
-"""So often picows gets a message that a shortcut would have taken: its pings are for peers that say nothing."""
-
 DEF MOST_HEAD = 14            # bytes of a frame's head
 DEF READ = 65536              # bytes that are read at once
 cdef Py_ssize_t ENDLESS = 1 << 48
@@ -74,6 +71,8 @@ cdef class Listener(WSListener):
     cdef public Shortcut shortcut
     cdef public bint joining
     """A message in several frames is under way: nothing else may come between."""
+    cdef public bint heard
+    """Something was heard since somebody set this back (`net/heartbeat.py`)."""
     cdef public int quick_fd
     """Descriptor to ask quick acknowledgements for; -1: none."""
     cdef int quick_left
@@ -84,6 +83,7 @@ cdef class Listener(WSListener):
         self.quick_fd = -1
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
+        self.heard = True
         if self.shortcut is not None:
             if not self.asked_for_tap and frame.last_in_buffer and frame.tail_size == 0:
                 # Nothing waits in picows' buffer: whoever reads from here on begins with a frame.
@@ -102,6 +102,7 @@ cdef class Listener(WSListener):
         """A whole text message was read; what the shortcut said."""
         cdef int taken
         cdef int64_t last_ns
+        self.heard = True
         if self.joining or self.shortcut is None:
             return NOT_MINE
         last_ns = self.shortcut.last_ns
@@ -165,7 +166,6 @@ cdef class Tap(Watcher):
     cdef int kept             # bytes of a head that has not come whole yet
     cdef uint8_t[MOST_HEAD] head
     cdef Py_ssize_t passing   # bytes still to come of a frame that picows has the beginning of
-    cdef int64_t fed_ns
     cdef bint closing         # picows has said goodbye, by itself perhaps: a frame was wrong, and nothing counts any more
     cdef Listener listener
     cdef WSTransport transport
@@ -179,7 +179,6 @@ cdef class Tap(Watcher):
         self.listener, self.transport = listener, transport
         self.lower, self.protocol = lower, lower.get_protocol()
         self.from_client = not transport.is_client_side
-        self.fed_ns = now_ns()
         lower.pause_reading()
         return True
 
@@ -261,7 +260,6 @@ cdef class Tap(Watcher):
             and masked == self.from_client
             and least <= size <= end - at - head
             and not self.closing
-            and self.fresh(read_ns)
         ):
             if masked:
                 apply_mask(at + head, size, mask)
@@ -270,13 +268,6 @@ cdef class Tap(Watcher):
             if masked:
                 apply_mask(at + head, size, mask)  # as it came
         return head + size
-
-    cdef bint fresh(self, int64_t read_ns) noexcept:
-        """Whether picows has heard of this connection lately; it only asks where it pings, as a client."""
-        if self.from_client or read_ns - self.fed_ns < FED_NS:
-            return True
-        self.fed_ns = read_ns
-        return False
 
     cdef int give(self, const uint8_t* at, Py_ssize_t size) except -1:
         """To picows, as if the transport had read it."""

@@ -17,6 +17,7 @@ from picows import WSCloseCode, WSFrame, WSMsgType, WSTransport
 from ..clock import SystemClock
 from ..native import AVAILABLE, Listener, sender
 from ..ports import SocketListener
+from .heartbeat import Heartbeat
 from .outbound import bound_writes
 
 __all__ = ["CLOSE_WAIT_S", "LeanSocket", "tuned_socket"]
@@ -36,6 +37,8 @@ _QUICK_EVERY: Final = 8
 """Messages between two requests for it: each is a system call, and often an acknowledgement of its own."""
 CLOSE_WAIT_S: Final = 2.0
 """How long the peer may take to answer our close frame."""
+_LOST_S: Final = 0.1
+"""For our close frame to leave, to a peer that is lost."""
 
 _now_ns = SystemClock.now_ns
 _TCP: Final = socket.IPPROTO_TCP
@@ -68,8 +71,16 @@ def _nowhere(_message: bytes) -> None:
 class LeanSocket(Listener):
     """A picows listener that feeds a `SocketListener`, and a `MessageSocket` to write to."""
 
-    def __init__(self, listener: SocketListener, *, max_message: int, write_limit: int, tuned: bool = True) -> None:
-        """`tuned`: TUNE_SOCKETS."""
+    def __init__(
+        self,
+        listener: SocketListener,
+        *,
+        max_message: int,
+        write_limit: int,
+        tuned: bool = True,
+        heartbeat: Heartbeat | None = None,
+    ) -> None:
+        """`tuned`: TUNE_SOCKETS. `heartbeat`: who asks whether the peer is still there."""
         super().__init__()
         self.send: Callable[[bytes], None] = _nowhere
         """See `MessageSocket`."""
@@ -88,6 +99,7 @@ class LeanSocket(Listener):
         """See `MessageSocket`."""
         self._giving_up: asyncio.TimerHandle | None = None
         self._tuned = tuned
+        self._heartbeat = heartbeat
         self._quick_left = 0
         self._audio_ns = 0
         self._socket: socket.socket | None = None
@@ -103,10 +115,13 @@ class LeanSocket(Listener):
             if self._socket is not None:
                 self.quick_fd = self._socket.fileno()
         self.send = sender(transport)
+        if self._heartbeat is not None:
+            self._heartbeat.watch(self)
         self._listener.opened(self)
 
     def frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """See `native.Listener`."""
+        self.heard = True
         # The opcode is not asked for yet: it costs as much as cutting out the audio, and no message that is not text
         # has audio's shape. What is not audio is looked at closely.
         if not frame.fin or self._partial is not None:
@@ -132,6 +147,8 @@ class LeanSocket(Listener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self.untap()
+        if self._heartbeat is not None:
+            self._heartbeat.forget(self)
         if self._socket is not None:
             self.quick_fd = -1
             self._socket.detach()  # the descriptor is the transport's
@@ -139,7 +156,7 @@ class LeanSocket(Listener):
         self.send = _nowhere
         sent = transport.close_handshake.sent if transport.close_handshake is not None else None
         if sent is not None and self._close == (1006, ""):
-            # picows ended it: a message it would not take, or no pong.
+            # picows ended it: a message it would not take.
             self.ours, self._close = True, (int(sent.code.value), sent.reason or "")
         if self._giving_up is not None:
             self._giving_up.cancel()
@@ -162,6 +179,24 @@ class LeanSocket(Listener):
         # RFC 6455 section 5.5: a control frame holds 125 bytes, two of them the code.
         transport.send_close(cast(WSCloseCode, code), reason.encode()[:123])
         self._giving_up = asyncio.get_running_loop().call_later(CLOSE_WAIT_S, self._give_up)
+
+    # `Heard`
+
+    def ping(self) -> None:
+        if self._transport is not None:
+            self._transport.send_ping()
+
+    def lost(self) -> None:
+        if self._transport is None:
+            return
+        if not self._closing:
+            self._closing = self.ours = True
+            self._close = (1001, "no pong within 5 s")
+            self._transport.send_close(WSCloseCode.GOING_AWAY, self._close[1].encode())
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+        # It is not waited for: who gives no pong answers no close frame.
+        self._giving_up = asyncio.get_running_loop().call_later(_LOST_S, self._give_up)
 
     # The rest
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from typing import Any
 
 import aiofastnet
 import structlog
@@ -23,6 +22,7 @@ from ..clock import SystemClock
 from ..errors import AgentError
 from ..ports import SocketListener, WarmConnection
 from .agent_host import AgentSocketOptions, refusal_of_status, tell_connected, unreachable, where_of
+from .heartbeat import Heartbeat
 from .lean import LeanSocket
 from .reach import reach
 
@@ -83,6 +83,7 @@ class LeanAgentDialer:
     def __init__(self, options: AgentSocketOptions, tls: ssl.SSLContext) -> None:
         self._options = options
         self._tls = tls
+        self._heartbeat = Heartbeat() if options.tuned else None
 
     async def warm(self, url: str) -> WarmConnection | None:
         """See `AgentDialer.warm`."""
@@ -113,18 +114,13 @@ class LeanAgentDialer:
 
     def _socket(self, listener: SocketListener) -> LeanSocket:
         options = self._options
-        return LeanSocket(listener, max_message=options.max_message, write_limit=_WRITE_LIMIT, tuned=options.tuned)
-
-    @property
-    def _heartbeat(self) -> dict[str, Any]:
-        tuned = self._options.tuned
-        return {
-            "enable_auto_ping": tuned,
-            "auto_ping_idle_timeout": 5.0,
-            "auto_ping_reply_timeout": 5.0,
-            "auto_ping_strategy": WSAutoPingStrategy.PING_WHEN_IDLE,
-            "websocket_handshake_timeout": 5.0,
-        }
+        return LeanSocket(
+            listener,
+            max_message=options.max_message,
+            write_limit=_WRITE_LIMIT,
+            tuned=options.tuned,
+            heartbeat=self._heartbeat,
+        )
 
     async def _upgrade(self, url: str, listener: SocketListener, transport: asyncio.Transport) -> None:
         """Put the WebSocket protocol on a connection that is already there."""
@@ -140,7 +136,11 @@ class LeanAgentDialer:
             max_frame_size=self._options.max_message,
             extra_headers=None,
             read_buffer_init_size=_READ_BUFFER,
-            **self._heartbeat,
+            enable_auto_ping=False,  # there is one `Heartbeat` for all
+            auto_ping_idle_timeout=5.0,
+            auto_ping_reply_timeout=5.0,
+            auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
+            websocket_handshake_timeout=5.0,
         )
         transport.set_protocol(protocol)
         protocol.connection_made(transport)

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from websockets.utils import accept_key
+
 from shortwire.net.front import Front, FrontOptions
 from shortwire.ports import MessageSocket
 
@@ -83,6 +85,16 @@ async def listening(*, lean: bool, max_message: int = 4096) -> AsyncIterator[tup
         yield front, ears
     finally:
         await front.stop()
+
+
+async def shake_hands(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take an upgrade, as a server."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    [key] = [line[18:].strip() for line in head.decode().splitlines() if line.lower().startswith("sec-websocket-k")]
+    writer.write(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept_key(key).encode()
+    )
 
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool = True, rsv: int = 0) -> bytes:

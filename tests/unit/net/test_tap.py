@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from raw_websocket import BINARY, CLOSE, MORE, PING, PONG, TEXT, Ear, Raw, frame
+from raw_websocket import BINARY, CLOSE, MORE, PING, PONG, TEXT, Ear, Raw, frame, shake_hands
 
 from shortwire import native
 from shortwire.audio.ear import new_recorder
@@ -234,18 +234,11 @@ async def test_a_message_in_pieces_keeps_audio_from_the_short_way() -> None:
 
 
 async def test_a_host_that_sends_audio_all_the_time_is_not_pinged() -> None:
-    """picows pings a host that is silent for five seconds, and sees little of what is read beside it."""
+    """A host that is silent for five seconds is pinged; what is read beside the transport is heard, too."""
     pings, audio = [], b'{"audio_event":{"audio_base_64":"AAAA","event_id":1},"type":"audio"}'
 
     async def host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from websockets.utils import accept_key
-
-        head = await reader.readuntil(b"\r\n\r\n")
-        [key] = [line[18:].strip() for line in head.decode().splitlines() if line.lower().startswith("sec-websocket-k")]
-        writer.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept_key(key).encode()
-        )
+        await shake_hands(reader, writer)
 
         async def hear() -> None:
             while first := await reader.read(1):
