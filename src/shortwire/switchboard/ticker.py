@@ -62,6 +62,8 @@ class Ticker:
         self._due: deque[Ticked] = deque()
         """Who is still to be told the time in this turn."""
         self._unswept = False
+        self._uncalled = False
+        """Nobody was called up to be analysed in this turn yet."""
         self._waiting: deque[Ticked] = deque()
         """Who is still to be analysed."""
         self._strikes: Strikes | None = None
@@ -106,8 +108,7 @@ class Ticker:
         self._turn += 1
         self._due.extend(self._turns.pop(here, ()))
         self._unswept = True
-        if not self._waiting:
-            self._call_up(here)
+        self._uncalled = not self._waiting
 
     def work(self, now_ns: int) -> bool:
         """Do the next of it; whether there is more."""
@@ -116,9 +117,12 @@ class Ticker:
         elif self._unswept:
             self._unswept = False
             self._sweep()
+        elif self._uncalled:
+            self._uncalled = False
+            self._call_up(self._turn - 1)
         elif self._waiting:
             self._analyse(self._waiting.popleft(), now_ns)
-        return bool(self._due or self._unswept or self._waiting)
+        return bool(self._due or self._unswept or self._waiting or self._uncalled)
 
     def _at(self, call: Ticked, turn: int) -> None:
         self._next[call] = turn

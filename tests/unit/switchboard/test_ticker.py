@@ -162,8 +162,9 @@ def test_an_analysis_in_pieces_lets_others_between_and_goes_on_where_it_was() ->
     ticker.add(short)
     run(ticker, 20)
     ticker.turn()
-    assert [ticker.work(now) for now in (0, 1, 2, 3, 4)] == [True, True, True, True, False]  # first of all it is swept
-    assert (long.analyses, short.analyses) == ([1, 2, 3], [4])
+    # First of all it is swept, then somebody is called up.
+    assert [ticker.work(now) for now in range(6)] == [True, True, True, True, True, False]
+    assert (long.analyses, short.analyses) == ([2, 3, 4], [5])
 
 
 def test_a_call_that_is_gone_is_told_nothing() -> None:
