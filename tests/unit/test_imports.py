@@ -31,7 +31,7 @@ LAYERS = (
     ("wire",),
     # Shapes and checks without behaviour of a call: the cores speak in `records` (EventKind), settings in `numbers`.
     ("records", "numbers", "ulaw", "owner"),
-    ("errors", "terms", "clock", "descriptors", "beside", "fast_loop", "interpreter", "native", "temporary"),
+    ("errors", "terms", "clock", "descriptors", "beside", "fast_loop", "interpreter", "native"),
 )
 """Top first. A module imports what stands below it; of its own layer only its own package."""
 
@@ -96,7 +96,11 @@ class Module:
         return "/".join(self.parts)
 
     def tree(self) -> ast.Module:
-        return ast.parse(self.path.read_text(encoding="utf-8"))
+        text = self.path.read_text(encoding="utf-8")
+        try:
+            return ast.parse(text)
+        except SystemError:  # CPython before 3.11.5: when another one is parsed in the middle of it (gh-106905)
+            return ast.parse(text)
 
     def imports(self) -> Iterator[Import]:
         """Absolute names of everything imported, wherever it stands."""

@@ -100,12 +100,10 @@ def serve(
     from ..descriptors import more_descriptors
     from ..fast_loop import FAST_LOOP, fast_runner, run_promptly
     from ..settings import load_settings
-    from ..temporary import temporary_files_in_memory
 
     settings = load_settings(overrides, env_file=env_file)
     _check_host(settings.shortwire_host, settings.port)
     more_descriptors()
-    temporary_files_in_memory()
     print("Shortwire")
     for label, text in settings.banner():
         print(f"  {label:<18} {text}")

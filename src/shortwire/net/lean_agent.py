@@ -25,6 +25,7 @@ from .agent_host import AgentSocketOptions, refusal_of_status, tell_connected, u
 from .heartbeat import Heartbeat
 from .lean import LeanSocket
 from .reach import reach
+from .undecoded import undecoded
 
 __all__ = ["LeanAgentDialer"]
 
@@ -81,8 +82,9 @@ class LeanAgentDialer:
     """`AgentDialer` on picows and aiofastnet."""
 
     def __init__(self, options: AgentSocketOptions, tls: ssl.SSLContext) -> None:
+        """`tls` has to check certificates, and is this dialer's alone from now on (`undecoded`)."""
         self._options = options
-        self._tls = tls
+        self._tls = undecoded(tls)
         self._heartbeat = Heartbeat() if options.tuned else None
 
     async def warm(self, url: str) -> WarmConnection | None:

@@ -1,0 +1,107 @@
+"""Who is not the agent's host gets no conversation: a stranger's certificate, and one for another name."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trustme
+from raw_websocket import Ear, shake_hands
+
+from shortwire.errors import AgentError
+from shortwire.net.agent_host import AgentSocketOptions
+from shortwire.net.lean_agent import LeanAgentDialer
+from shortwire.net.stock import StockAgentDialer
+from shortwire.net.undecoded import Undecoded, undecoded
+from shortwire.ports import AgentDialer
+
+KINDS = ("lean", "stock")
+
+
+def dialer(kind: str, trusted: trustme.CA) -> AgentDialer:
+    context = ssl.create_default_context()
+    trusted.configure_trust(context)
+    options = AgentSocketOptions()
+    return (
+        LeanAgentDialer(options, context) if kind == "lean" else StockAgentDialer(options, context, compression=False)
+    )
+
+
+@asynccontextmanager
+async def host(authority: trustme.CA, name: str) -> AsyncIterator[str]:
+    """Its URL; it takes any upgrade."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await shake_hands(reader, writer)
+        await reader.read()
+        writer.close()
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    try:
+        yield f"wss://localhost:{server.sockets[0].getsockname()[1]}/"
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_host_itself(kind: str) -> None:
+    authority, ear = trustme.CA(), Ear()
+    async with host(authority, "localhost") as url:
+        await dialer(kind, authority).connect(url, ear)
+        assert ear.socket is not None
+        ear.socket.close(1000, "")
+        await ear.over()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_stranger(kind: str) -> None:
+    ear = Ear()
+    async with host(trustme.CA(), "localhost") as url:
+        with pytest.raises(AgentError) as refused:
+            await dialer(kind, trustme.CA()).connect(url, ear)
+    assert "certificate" in str(refused.value).lower()
+    assert ear.socket is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_somebody_elses_name(kind: str) -> None:
+    authority, ear = trustme.CA(), Ear()
+    async with host(authority, "somebody.example") as url:
+        with pytest.raises(AgentError) as refused:
+            await dialer(kind, authority).connect(url, ear)
+    assert "certificate" in str(refused.value).lower()
+    assert ear.socket is None
+
+
+async def test_nobody_decodes_the_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it is for: no temporary file with each connection (aiofastnet reads the module's function at each call)."""
+    decoded: list[str] = []
+    monkeypatch.setattr(ssl._ssl, "_test_decode_cert", lambda path: decoded.append(path) or {})  # type: ignore[attr-defined]
+    authority, ear = trustme.CA(), Ear()
+    async with host(authority, "localhost") as url:
+        await dialer("lean", authority).connect(url, ear)
+        assert ear.socket is not None
+        ear.socket.close(1000, "")
+        await ear.over()
+    assert not decoded
+
+
+def test_only_a_context_that_checks() -> None:
+    context = undecoded(ssl.create_default_context())
+    assert isinstance(context, Undecoded)
+    assert ssl.SSLContext.verify_mode.__get__(context) is ssl.CERT_REQUIRED
+    assert undecoded(context) is context
+    with pytest.raises(AttributeError):
+        context.verify_mode = ssl.CERT_NONE
+    for careless in (ssl.create_default_context(), ssl.create_default_context()):
+        careless.check_hostname = False
+        with pytest.raises(ValueError, match="does not check"):
+            undecoded(careless)
+        careless.verify_mode = ssl.CERT_NONE
+        with pytest.raises(ValueError, match="does not check"):
+            undecoded(careless)
