@@ -2,7 +2,7 @@
 
     python benchmarks/turns/turns.py                          # 50 talking calls, TLS agents, 10 s: half a minute
     python benchmarks/turns/turns.py --calls 100 --mode echo --no-tls
-    python benchmarks/turns/turns.py --beside calls           # while others come and go; kinds: `shortwire bench beside`
+    python benchmarks/turns/turns.py --beside calls  # while others come and go; kinds: `shortwire bench beside`
     python benchmarks/turns/turns.py --peer fastapi_websockets
 
 The server is measured as `shortwire bench` measures it, with `record.c` preloaded, which keeps the instants of the

@@ -15,7 +15,7 @@ __all__ = ["Undecoded", "undecoded"]
 class Undecoded(ssl.SSLContext):
     """A context that checks as it was set up to, and says otherwise when it is asked.
 
-    aiofastnet 1.2 asks for `verify_mode` in one place, after the handshake (`getpeercert` of ssl_engine_direct.pyx), and
+    aiofastnet 1.2 asks for `verify_mode` in one place, after the handshake (`getpeercert` in ssl_engine_direct), and
     has nothing to decode with CERT_NONE. The checking is OpenSSL's and goes by what it was told, not by this;
     `tests/unit/net/test_strangers.py` holds it to that, with the library that is installed.
     """
