@@ -37,7 +37,7 @@ class ElevenLabsAccount(ElevenLabsPlatform):
 
     async def quota(self) -> Quota:
         """``GET /v1/user/subscription``; the key needs the permission to read it."""
-        found = await self._ask("subscription", "/v1/user/subscription", {})
+        found = await self._ask("/v1/user/subscription", {})
         if not isinstance(found, dict) or not isinstance(found.get("character_limit"), int):
             raise AgentError("the agent's host answered without a subscription", cause=HangupCause.AGENT_ERROR)
         extension = found.get("max_credit_limit_extension", 0)
@@ -50,7 +50,7 @@ class ElevenLabsAccount(ElevenLabsPlatform):
 
     async def live_conversations(self, agent_id: AgentId) -> int:
         """How many conversations the agent has at this moment (section 4.5)."""
-        found = await self._ask("live_count", "/v1/convai/analytics/live-count", {"agent_id": agent_id})
+        found = await self._ask("/v1/convai/analytics/live-count", {"agent_id": agent_id})
         count = found.get("count") if isinstance(found, dict) else None
         if not isinstance(count, int):
             raise AgentError("the agent's host answered without a count", cause=HangupCause.AGENT_ERROR)

@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import aiohttp
 
-from ..clock import NS_PER_MS, Clock, SystemClock
 from ..errors import AgentError
 from ..terms import AgentId, HangupCause
 from .bodies import read_up_to
@@ -57,20 +56,16 @@ class ElevenLabsPlatform:
         *,
         base_url: str = "https://api.elevenlabs.io",
         deadline_s: float = 5.0,
-        on_api_time: Callable[[str, str, float], None] | None = None,
-        clock: Clock | None = None,
     ) -> None:
         """`deadline_s` bounds a request: somebody is listening to a ringing tone meanwhile."""
         self._api_key = api_key
         self._base_url = base_url.rstrip("/")
         self._deadline_s = deadline_s
-        self._on_api_time = on_api_time
-        self._clock = clock or SystemClock()
         self._session: aiohttp.ClientSession | None = None
 
     async def signed_url(self, agent_id: AgentId) -> str:
         """A URL that opens one conversation, good for 15 minutes (section 4.1). Raises `AgentError`."""
-        document = await self._ask("signed_url", _SIGNED_URL, {"agent_id": agent_id})
+        document = await self._ask(_SIGNED_URL, {"agent_id": agent_id})
         url = document.get("signed_url") if isinstance(document, dict) else None
         if not isinstance(url, str) or not self._opens_a_socket(url):
             raise AgentError("the agent's host answered without a signed URL", cause=HangupCause.AGENT_ERROR)
@@ -78,14 +73,13 @@ class ElevenLabsPlatform:
 
     async def agent(self, agent_id: AgentId) -> Mapping[str, Any]:
         """The agent's configuration (section 4.2). Raises `AgentError`."""
-        document = await self._ask("agent", f"{_AGENTS}/{quote(agent_id, safe='')}", {})
+        document = await self._ask(f"{_AGENTS}/{quote(agent_id, safe='')}", {})
         if not isinstance(document, dict):
             raise AgentError("the agent's host answered without a configuration", cause=HangupCause.AGENT_ERROR)
         return document
 
-    async def _ask(self, call: str, path: str, query: dict[str, str]) -> Any:
+    async def _ask(self, path: str, query: dict[str, str]) -> Any:
         """One GET within the deadline; the parsed body of a 200."""
-        began = self._clock.now_ns()
         try:
             async with asyncio.timeout(self._deadline_s):
                 status, body = await self._get(path, query)
@@ -93,9 +87,6 @@ class ElevenLabsPlatform:
             raise _unreachable(f"no answer within {self._deadline_s:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise _unreachable((str(error) or type(error).__name__).splitlines()[0]) from error
-        finally:
-            if self._on_api_time:
-                self._on_api_time("elevenlabs", call, (self._clock.now_ns() - began) / NS_PER_MS)
         document = _parsed(body)
         if status != 200:
             raise _refused(status, document)

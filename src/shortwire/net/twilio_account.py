@@ -67,29 +67,24 @@ class TwilioAccount(TwilioCarrier):
     async def account(self) -> AccountFacts:
         """Type, status, owner (api/rest/account)."""
         sid = self._credentials[0]
-        found = await self._ask("accounts.fetch", lambda c: c.api.v2010.accounts(sid).fetch_async())
+        found = await self._ask(lambda c: c.api.v2010.accounts(sid).fetch_async())
         return AccountFacts(
             str(found.sid or ""), str(found.type or ""), str(found.status or ""), str(found.owner_account_sid or "")
         )
 
     async def numbers(self) -> Sequence[NumberFacts]:
         """The account's numbers, at most 200."""
-        found = await self._ask(
-            "incoming_phone_numbers.list", lambda c: c.incoming_phone_numbers.list_async(page_size=200, limit=200)
-        )
+        found = await self._ask(lambda c: c.incoming_phone_numbers.list_async(page_size=200, limit=200))
         return [_number(number) for number in found]
 
     async def verified_caller_ids(self) -> Sequence[str]:
         """Numbers of others that this account may call from."""
-        found = await self._ask(
-            "outgoing_caller_ids.list", lambda c: c.outgoing_caller_ids.list_async(page_size=200, limit=200)
-        )
+        found = await self._ask(lambda c: c.outgoing_caller_ids.list_async(page_size=200, limit=200))
         return [str(caller.phone_number or "") for caller in found]
 
     async def point_number(self, sid: str, voice_url: str, voice_method: str = "POST") -> NumberFacts:
         """Send a number's incoming calls to an address. An application or a trunk on the number stays and wins."""
         found = await self._ask(
-            "incoming_phone_numbers.update",
             lambda c: c.incoming_phone_numbers(sid).update_async(voice_url=voice_url, voice_method=voice_method),
         )
         return _number(found)
@@ -97,7 +92,7 @@ class TwilioAccount(TwilioCarrier):
     async def balance(self) -> tuple[float, str] | None:
         """Amount and currency; None for a subaccount, which has none of its own."""
         try:
-            found = await self._ask("balance.fetch", lambda c: c.balance.fetch_async())
+            found = await self._ask(lambda c: c.balance.fetch_async())
         except CarrierRefused as refusal:
             if refusal.status == 404:
                 return None
@@ -111,7 +106,6 @@ class TwilioAccount(TwilioCarrier):
         """What may be dialled in a country (voice/api/dialingpermissions-country-resource); None: not known there."""
         try:
             found = await self._ask(
-                "dialing_permissions.fetch",
                 lambda c: c.voice.v1.dialing_permissions.countries(country).fetch_async(),
             )
         except CarrierRefused as refusal:
@@ -124,7 +118,7 @@ class TwilioAccount(TwilioCarrier):
 
     async def recent_calls(self, limit: int = 50) -> Sequence[RecentCall]:
         """The newest calls: how long they waited in the queue, and how many are on."""
-        found = await self._ask("calls.list", lambda c: c.calls.list_async(page_size=limit, limit=limit))
+        found = await self._ask(lambda c: c.calls.list_async(page_size=limit, limit=limit))
         return [RecentCall(str(call.status or ""), int(milliseconds(call.queue_time))) for call in found]
 
     def _connected(self) -> Any:

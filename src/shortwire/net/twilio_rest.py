@@ -25,15 +25,11 @@ from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 
-from ..clock import NS_PER_MS, Clock, SystemClock
 from ..errors import BridgeError, CarrierRefused, CarrierUncertain
 from ..records import CarrierCall, DialOrder
 from ..terms import CallSid
 
-__all__ = ["ApiTime", "TwilioCarrier", "milliseconds"]
-
-ApiTime = Callable[[str, str, float], None]
-"""Told after every request: vendor, call (a stable name), milliseconds from request to complete response."""
+__all__ = ["TwilioCarrier", "milliseconds"]
 
 T = TypeVar("T")
 
@@ -99,8 +95,6 @@ class TwilioCarrier:
         region: str = "",
         deadline_s: float = 10.0,
         retries: int = 4,
-        on_api_time: ApiTime | None = None,
-        clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
         """`deadline_s` bounds one operation, its retries included; `retries` counts 429 answers only."""
@@ -110,8 +104,6 @@ class TwilioCarrier:
         self._environment = {"": "", "TWILIO_EDGE": edge, "TWILIO_REGION": region}
         self._deadline_s = deadline_s
         self._retries = retries
-        self._on_api_time = on_api_time
-        self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311 - jitter, no secret
         # Both take tens of milliseconds the first time: reading the certificates, and the SDK's late imports.
         # Done here, at start, they do not stand between two frames of a call that is on.
@@ -135,7 +127,7 @@ class TwilioCarrier:
             fields["twiml"] = order.twiml
         else:
             fields |= {"url": order.twiml_url, "method": "POST"}
-        call = _carrier_call(await self._ask("calls.create", lambda c: c.calls.create_async(**fields)))
+        call = _carrier_call(await self._ask(lambda c: c.calls.create_async(**fields)))
         if not call.sid:
             raise CarrierUncertain("the carrier accepted the call without naming it")
         return call
@@ -143,7 +135,7 @@ class TwilioCarrier:
     async def end_call(self, call_sid: CallSid) -> str:
         """Ask for the end of a call (section 3.4); the status afterwards."""
         try:
-            call = await self._ask("calls.update", lambda c: c.calls(call_sid).update_async(status="completed"))
+            call = await self._ask(lambda c: c.calls(call_sid).update_async(status="completed"))
         except CarrierRefused as refusal:
             if refusal.carrier_code not in _ALREADY_OVER:
                 raise
@@ -154,7 +146,7 @@ class TwilioCarrier:
     async def fetch_call(self, call_sid: CallSid) -> CarrierCall | None:
         """What the carrier knows of a call; None if it knows none (section 3.5)."""
         try:
-            return _carrier_call(await self._ask("calls.fetch", lambda c: c.calls(call_sid).fetch_async()))
+            return _carrier_call(await self._ask(lambda c: c.calls(call_sid).fetch_async()))
         except CarrierRefused as refusal:
             if refusal.status == 404:
                 return None
@@ -166,7 +158,7 @@ class TwilioCarrier:
         The instant is compared here: the resource filters by start time, which a call that still waits
         or rings does not have, and that call is the very one we look for.
         """
-        found = await self._ask("calls.list", lambda c: c.calls.list_async(to=to, from_=from_, page_size=50, limit=50))
+        found = await self._ask(lambda c: c.calls.list_async(to=to, from_=from_, page_size=50, limit=50))
         calls = [_carrier_call(call) for call in found]
         # The carrier's dates have whole seconds.
         return [call for call in calls if call.created_at is None or call.created_at >= int(since)]
@@ -186,7 +178,7 @@ class TwilioCarrier:
             self._client.api.base_url = self._base_url
         return self._client
 
-    async def _ask(self, name: str, request: Callable[[Any], Awaitable[T]]) -> T:
+    async def _ask(self, request: Callable[[Any], Awaitable[T]]) -> T:
         attempt = _Attempt()
         try:
             # The SDK's async client ignores its own timeout (section 3.10).
@@ -194,7 +186,7 @@ class TwilioCarrier:
                 for retry in range(self._retries + 1):
                     attempt = _Attempt()
                     try:
-                        return await self._once(name, request, attempt)
+                        return await self._once(request, attempt)
                     except (TwilioRestException, TwilioServiceException) as error:
                         if error.status != 429 or retry == self._retries:
                             raise
@@ -203,15 +195,12 @@ class TwilioCarrier:
             raise self._translated(error, attempt) from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _once(self, name: str, request: Callable[[Any], Awaitable[T]], attempt: _Attempt) -> T:
+    async def _once(self, request: Callable[[Any], Awaitable[T]], attempt: _Attempt) -> T:
         token = _attempt.set(attempt)
-        began = self._clock.now_ns()
         try:
             return await request(self._connected())
         finally:
             _attempt.reset(token)
-            if self._on_api_time:
-                self._on_api_time("twilio", name, (self._clock.now_ns() - began) / NS_PER_MS)
 
     def _wait_s(self, retry: int) -> float:
         """Exponential from 100 ms with jitter (section 3.1)."""

@@ -87,25 +87,27 @@ class Guard:
         path, headers = scope["path"], Headers(scope=scope)
         if is_webhook(path):
             return await self._admit_carrier(scope, headers, receive)
-        if path not in PUBLIC and not self._has_key(headers):
-            raise Refusal(
-                401,
-                "unauthorized",
-                "an API key is needed",
-                "send the server's SHORTWIRE_API_KEY as 'Authorization: Bearer ...' or 'X-API-Key: ...'",
-                WWW_Authenticate="Bearer",
-            )
+        if path not in PUBLIC:
+            self._check_key(headers)
         if scope["method"] not in _METHODS_WITH_BODY:
             return receive
         limit = 0 if path in PUBLIC else self._options.api_body_bytes
         return _replay(await read_body(headers, receive, limit, self._options.body_deadline_s), receive)
 
-    def _has_key(self, headers: Headers) -> bool:
+    def _check_key(self, headers: Headers) -> None:
+        """Raises `Refusal`."""
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         given = [headers.get("x-api-key", ""), bearer.strip() if scheme.lower() == "bearer" else ""]
         # Both are compared, whatever the first said: time tells nothing.
         matches = [hmac.compare_digest(key.encode("utf-8", "replace"), self._key) for key in given]
-        return any(matches)
+        if not any(matches):
+            raise Refusal(
+                401,
+                "unauthorized",
+                "this API key is not the server's" if any(given) else "an API key is needed",
+                "send the server's SHORTWIRE_API_KEY as 'Authorization: Bearer ...' or 'X-API-Key: ...'",
+                WWW_Authenticate="Bearer",
+            )
 
     async def _admit_carrier(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
         signature = headers.get("x-twilio-signature", "")
