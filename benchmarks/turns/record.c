@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,13 +47,19 @@ __attribute__((constructor)) static void begin(void) {
     records = (Record *)((char *)map + HEAD);
 }
 
-static void keep(uint64_t began_ns, int kind, int64_t result) {
+/* A timer and another thread's wake-up are read, too, and are no messages. */
+static int is_socket(int fd) {
+    struct stat found;
+    return fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode);
+}
+
+static void keep(int fd, uint64_t began_ns, int kind, int64_t result) {
     int error = errno;
-    uint64_t at;
+    uint64_t ended_ns = now_ns(), at;
     pid_t me = (pid_t)syscall(SYS_gettid);
     if (kind == WAIT && !looks) looks = me;
-    if (me == looks && (at = *count) < MOST) {
-        records[at] = (Record){began_ns, now_ns(), result, (uint64_t)kind};
+    if (me == looks && (kind == WAIT || is_socket(fd)) && (at = *count) < MOST) {
+        records[at] = (Record){began_ns, ended_ns, result, (uint64_t)kind};
         __atomic_store_n(count, at + 1, __ATOMIC_RELEASE);
     }
     errno = error;
@@ -67,7 +74,7 @@ static void keep(uint64_t began_ns, int kind, int64_t result) {
         if (!count) return real arguments; \
         began_ns = now_ns(); \
         result = real arguments; \
-        keep(began_ns, kind, (int64_t)result); \
+        keep(fd, began_ns, kind, (int64_t)result); \
         return result; \
     }
 

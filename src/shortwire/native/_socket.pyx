@@ -72,7 +72,7 @@ cdef class Listener(WSListener):
     cdef public bint joining
     """A message in several frames is under way: nothing else may come between."""
     cdef public bint heard
-    """Something was heard since somebody set this back (`net/heartbeat.py`)."""
+    """A message was heard since somebody set this back (`net/heartbeat.py`)."""
     cdef public int quick_fd
     """Descriptor to ask quick acknowledgements for; -1: none."""
     cdef int quick_left

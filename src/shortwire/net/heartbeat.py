@@ -10,25 +10,33 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
+import structlog
+
 from ..clock import NS_PER_S, SystemClock
 
-__all__ = ["Heard", "Heartbeat"]
+__all__ = ["LOOK_NS", "Heard", "Heartbeat"]
 
 LOOK_NS = 5 * NS_PER_S // 2
-"""Between two looks at one socket."""
+"""Between two looks at one socket, at least; `_STEP_S` more at most."""
 _ASK_AFTER = 2
-"""Looks without anything heard, then a ping: 5 to 7.5 s of silence."""
+"""Looks without anything heard, then a ping."""
 _LOST_AFTER = 4
-"""The same, then it is lost: 5 s after the ping."""
+"""The same, then it is lost."""
 _STEP_S = 0.25
-"""Sockets whose time has come within so long are looked at together."""
+"""Sockets whose time comes within so long are looked at together."""
+
+log = structlog.get_logger(__name__)
 
 
 class Heard(Protocol):
     """A socket, as far as it has a heart."""
 
     heard: bool
-    """Set by the socket with each frame that it hears; set back by whoever looks."""
+    """Set by the socket with each message that it is told of; set back by whoever looks."""
+
+    def arriving(self) -> bool:
+        """Asked of one that was not `heard`: whether bytes have come within `LOOK_NS`, of a long message perhaps."""
+        ...
 
     def ping(self) -> None:
         """Ask for a pong."""
@@ -63,7 +71,7 @@ class Heartbeat:
         watched = self._watched[socket] = _Watched(socket, now_ns + LOOK_NS)
         self._queue.append(watched)
         if self._timer is None:
-            self._wind()
+            self._wind(now_ns)
 
     def forget(self, socket: Heard) -> None:
         """It has ended. Harmless if it was not watched."""
@@ -71,34 +79,45 @@ class Heartbeat:
         if watched is not None:
             watched.socket = None
 
-    def look(self, now_ns: int) -> bool:
-        """Look at those whose time has come; whether anybody is left."""
+    def look(self, now_ns: int) -> None:
+        """Look at those whose time has come."""
         queue = self._queue
         while queue and queue[0].due_ns <= now_ns:
             watched = queue.popleft()
-            if watched.socket is not None and self._alive(watched, watched.socket):
-                watched.due_ns = now_ns + LOOK_NS
-                queue.append(watched)
-        return bool(queue)
+            socket = watched.socket
+            if socket is None:
+                continue
+            watched.due_ns = now_ns + LOOK_NS
+            queue.append(watched)
+            try:
+                self._look_at(watched, socket)
+            except Exception:  # one socket's; the others go on
+                log.exception("socket.heartbeat_failed")
 
-    def _alive(self, watched: _Watched, socket: Heard) -> bool:
+    def _look_at(self, watched: _Watched, socket: Heard) -> None:
         if socket.heard:
             socket.heard = False
             watched.silent = 0
-            return True
+            return
         watched.silent += 1
-        if watched.silent == _LOST_AFTER:
+        if watched.silent not in (_ASK_AFTER, _LOST_AFTER):
+            return
+        if socket.arriving():
+            watched.silent = 0
+        elif watched.silent == _ASK_AFTER:
+            socket.ping()
+        else:
             self.forget(socket)
             socket.lost()
-            return False
-        if watched.silent == _ASK_AFTER:
-            socket.ping()
-        return True
 
-    def _wind(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(_STEP_S, self._strike)
+    def _wind(self, now_ns: int) -> None:
+        """The next strike: when the first of them is due, and others may have become so. None without any."""
+        self._timer = None
+        if self._queue:
+            wait_s = max(_STEP_S, (self._queue[0].due_ns - now_ns) / NS_PER_S)
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._strike)
 
     def _strike(self) -> None:
-        self._timer = None
-        if self.look(SystemClock.now_ns()):
-            self._wind()
+        now_ns = SystemClock.now_ns()
+        self.look(now_ns)
+        self._wind(now_ns)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable
 from typing import Final, cast
 
 import structlog
 from picows import WSCloseCode, WSFrame, WSMsgType, WSTransport
 
-from ..clock import SystemClock
+from ..clock import NS_PER_MS, SystemClock
 from ..native import AVAILABLE, Listener, sender
 from ..ports import SocketListener
-from .heartbeat import Heartbeat
+from .heartbeat import LOOK_NS, Heartbeat
 from .outbound import bound_writes
 
 __all__ = ["CLOSE_WAIT_S", "LeanSocket", "tuned_socket"]
@@ -43,6 +44,7 @@ _LOST_S: Final = 0.1
 _now_ns = SystemClock.now_ns
 _TCP: Final = socket.IPPROTO_TCP
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
+_LAST_DATA: Final = slice(52, 56)
 log = structlog.get_logger(__name__)
 
 
@@ -181,6 +183,13 @@ class LeanSocket(Listener):
         self._giving_up = asyncio.get_running_loop().call_later(CLOSE_WAIT_S, self._give_up)
 
     # `Heard`
+
+    def arriving(self) -> bool:
+        # picows tells of whole frames only. tcp(7): TCP_INFO; linux/tcp.h: tcpi_last_data_recv, milliseconds ago.
+        if self._socket is None or sys.platform != "linux":
+            return False
+        info = self._socket.getsockopt(_TCP, socket.TCP_INFO, _LAST_DATA.stop)
+        return int.from_bytes(info[_LAST_DATA], sys.byteorder) * NS_PER_MS < LOOK_NS
 
     def ping(self) -> None:
         if self._transport is not None:

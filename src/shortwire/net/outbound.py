@@ -18,7 +18,7 @@ bounded buffer (SO_SNDBUF) would count it, and each small frame in it with 1 to 
 message that waits already, so it may be up to 64 KiB more where the peer has opened a wide window."""
 STUCK_S: Final = 10.0
 """How long written bytes may go unacknowledged, or wait for a peer that has no room, before the system ends the
-connection: a peer that goes on sending is noticed no other way. The same as the agent's heartbeat."""
+connection: a peer that goes on sending is noticed no other way. About as long as the agent's heartbeat takes."""
 
 _UNSENT: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _STUCK: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)

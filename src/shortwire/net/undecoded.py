@@ -1,23 +1,28 @@
 """Certificates that are checked, and not decoded afterwards.
 
-aiofastnet shows each connection's peer certificate as a dictionary. CPython makes one out of a file only, so each
-handshake writes, reads and removes a temporary file, on the event loop: as long as all that is cryptography in it
+aiofastnet shows each connection's peer certificate as a dictionary. It has OpenSSL's certificate, and the only decoder
+that CPython lends for one reads a file: so each handshake writes, reads and removes a temporary file, on the event loop
 (docs/why/beside.md). Nobody here looks at the dictionary.
 """
 
 from __future__ import annotations
 
 import ssl
+from importlib.metadata import version
+from typing import Final
 
-__all__ = ["Undecoded", "undecoded"]
+__all__ = ["READ", "Undecoded", "undecoded"]
+
+READ: Final = ("1.2.0",)
+"""The versions of aiofastnet that were read for what they ask a context. Others get the context as it is."""
 
 
 class Undecoded(ssl.SSLContext):
     """A context that checks as it was set up to, and says otherwise when it is asked.
 
-    aiofastnet 1.2 asks for `verify_mode` in one place, after the handshake (`getpeercert` in ssl_engine_direct), and
-    has nothing to decode with CERT_NONE. The checking is OpenSSL's and goes by what it was told, not by this;
-    `tests/unit/net/test_strangers.py` holds it to that, with the library that is installed.
+    aiofastnet asks for `verify_mode` in one place, after the handshake (`getpeercert` in ssl_engine_direct), and has
+    nothing to decode with CERT_NONE. The checking is OpenSSL's and goes by what it was told, not by this;
+    `tests/unit/net/test_strangers.py` holds it to that. A version that asked before would check nothing: `READ`.
     """
 
     @property
@@ -27,9 +32,9 @@ class Undecoded(ssl.SSLContext):
 
 def undecoded(context: ssl.SSLContext) -> ssl.SSLContext:
     """The same context, for aiofastnet; it has to check certificates and names. Raises `ValueError` if it does not."""
-    if isinstance(context, Undecoded):
-        return context
-    if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
+    mode = super(Undecoded, context).verify_mode if isinstance(context, Undecoded) else context.verify_mode
+    if mode is not ssl.CERT_REQUIRED or not context.check_hostname:
         raise ValueError("a context that does not check certificates and names")
-    context.__class__ = Undecoded
+    if type(context) is ssl.SSLContext and version("aiofastnet") in READ:
+        context.__class__ = Undecoded
     return context

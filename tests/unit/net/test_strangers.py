@@ -6,19 +6,21 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 
 import pytest
 import trustme
 from raw_websocket import Ear, shake_hands
 
 from shortwire.errors import AgentError
+from shortwire.net import undecoded as module
 from shortwire.net.agent_host import AgentSocketOptions
 from shortwire.net.lean_agent import LeanAgentDialer
 from shortwire.net.stock import StockAgentDialer
 from shortwire.net.undecoded import Undecoded, undecoded
 from shortwire.ports import AgentDialer
 
-KINDS = ("lean", "stock")
+KINDS = ("lean", "lean, stdlib's TLS", "stock")
 
 
 def dialer(kind: str, trusted: trustme.CA) -> AgentDialer:
@@ -78,30 +80,51 @@ async def test_somebody_elses_name(kind: str) -> None:
     assert ear.socket is None
 
 
-async def test_nobody_decodes_the_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it is for: no temporary file with each connection (aiofastnet reads the module's function at each call)."""
+@pytest.mark.parametrize("plain", [True, False])
+async def test_nobody_decodes_the_certificate(plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it is for: no temporary file with each connection. A version that was not read gets a plain context."""
     decoded: list[str] = []
     monkeypatch.setattr(ssl._ssl, "_test_decode_cert", lambda path: decoded.append(path) or {})  # type: ignore[attr-defined]
+    if plain:
+        monkeypatch.setattr(module, "READ", ())
     authority, ear = trustme.CA(), Ear()
     async with host(authority, "localhost") as url:
         await dialer("lean", authority).connect(url, ear)
         assert ear.socket is not None
+        transport = ear.socket._transport.underlying_transport  # type: ignore[attr-defined]
+        assert transport.get_extra_info("peercert") == {}, "decoded by nobody, or by the one above"
         ear.socket.close(1000, "")
         await ear.over()
-    assert not decoded
+    assert len(decoded) == plain
 
 
-def test_only_a_context_that_checks() -> None:
+def test_the_installed_version_was_read() -> None:
+    """Otherwise each connection costs a temporary file again: read what it asks a context, and add it to `READ`."""
+    assert version("aiofastnet") in module.READ
+
+
+def careless(check_hostname: bool, verify_mode: ssl.VerifyMode) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = check_hostname
+    context.verify_mode = verify_mode
+    return context
+
+
+@pytest.mark.parametrize(
+    "checks", [(False, ssl.CERT_REQUIRED), (False, ssl.CERT_NONE), (True, ssl.CERT_OPTIONAL)], ids=str
+)
+def test_a_context_that_does_not_check(checks: tuple[bool, ssl.VerifyMode]) -> None:
+    with pytest.raises(ValueError, match="does not check"):
+        undecoded(careless(*checks))
+
+
+def test_a_context_that_checks_goes_on_checking() -> None:
     context = undecoded(ssl.create_default_context())
     assert isinstance(context, Undecoded)
     assert ssl.SSLContext.verify_mode.__get__(context) is ssl.CERT_REQUIRED
     assert undecoded(context) is context
     with pytest.raises(AttributeError):
         context.verify_mode = ssl.CERT_NONE
-    for careless in (ssl.create_default_context(), ssl.create_default_context()):
-        careless.check_hostname = False
-        with pytest.raises(ValueError, match="does not check"):
-            undecoded(careless)
-        careless.verify_mode = ssl.CERT_NONE
-        with pytest.raises(ValueError, match="does not check"):
-            undecoded(careless)
+    context.check_hostname = False
+    with pytest.raises(ValueError, match="does not check"):
+        undecoded(context)

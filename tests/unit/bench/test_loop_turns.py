@@ -16,7 +16,7 @@ np = pytest.importorskip("numpy")
 FOLDER = Path(__file__).resolve().parents[3] / "benchmarks/turns"
 
 LOOP = """
-import select, socket, time
+import os, select, socket, time
 here, there = socket.socketpair()
 poll = select.epoll()
 poll.register(here, select.EPOLLIN)
@@ -28,9 +28,12 @@ for size in (100, 2000):
     here.send(b"y")
 poll.poll(0)
 time.sleep(0.05)
+wake_up = os.eventfd(1)
+os.read(wake_up, 8)
+os.write(wake_up, bytes(7) + b"1")
 poll.poll(0)
 """
-"""A turn with a short message, one with a long one, and one in which nothing is read."""
+"""A turn with a short message, one with a long one, and one in which nothing is read that is a message."""
 
 
 @pytest.fixture(scope="module")
