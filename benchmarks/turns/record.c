@@ -1,5 +1,5 @@
-/* Preloaded into a server: keeps the instants of the system calls by which its event loop looks at its sockets, reads
- * and writes. One thread's: the first that waits. The file is that of `turns.py`: a count, then fixed records. */
+/* Preloaded into a server: keeps the instants of the system calls by which its event loop looks at its sockets and reads
+ * them. One thread's: the first that waits. The file is that of `turns.py`: a count, then fixed records. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WAIT = 1, READ = 2, WRITE = 3 };
+enum { WAIT = 1, READ = 2 };
 enum { MOST = 4000000, HEAD = 64 };
 
 typedef struct {
@@ -82,5 +82,3 @@ KEPT(int, epoll_wait, WAIT, (int fd, struct epoll_event *e, int n, int ms), (fd,
 KEPT(int, epoll_pwait, WAIT, (int fd, struct epoll_event *e, int n, int ms, const sigset_t *s), (fd, e, n, ms, s))
 KEPT(ssize_t, recv, READ, (int fd, void *b, size_t n, int f), (fd, b, n, f))
 KEPT(ssize_t, read, READ, (int fd, void *b, size_t n), (fd, b, n))
-KEPT(ssize_t, send, WRITE, (int fd, const void *b, size_t n, int f), (fd, b, n, f))
-KEPT(ssize_t, write, WRITE, (int fd, const void *b, size_t n), (fd, b, n))

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,23 +34,24 @@ from shortwire.bench.processes import Process
 from shortwire.bench.run import Bench, During, Standing, measure
 from shortwire.bench.subject import Subject, find_peers, shortwire
 from shortwire.clock import SystemClock
+from shortwire.errors import UsageError
 
 HERE = Path(__file__).resolve().parent
 RECORD = np.dtype([("began_ns", "<i8"), ("ended_ns", "<i8"), ("result", "<i8"), ("kind", "<i8")])
 HEAD, MOST = 64, 4_000_000
-WAIT, READ, WRITE = 1, 2, 3
+WAIT, READ = 1, 2
 BIG = 1500
 """Bytes of one read: more is a chunk of the agent's, less a frame of the phone's or a message about the call."""
 
 
 @dataclass(frozen=True)
 class Turns:
-    """All turns of a window: how long each was, and what was read and written in it."""
+    """All turns of a window: how long each was, and how many messages were read in it."""
 
     us: NDArray[np.float64]
     reads: NDArray[np.int64]
     big: NDArray[np.int64]
-    writes: NDArray[np.int64]
+    """Of these, longer than `BIG`."""
     window_s: float
 
 
@@ -73,7 +75,6 @@ def turns_of(path: Path, begin_ns: int, end_ns: int) -> Turns:
         us=(ends - starts) / 1e3,
         reads=within(got["began_ns"]),
         big=within(got["began_ns"][got["result"] > BIG]),
-        writes=within(records["began_ns"][records["kind"] == WRITE]),
         window_s=(end_ns - begin_ns) / 1e9,
     )
 
@@ -120,6 +121,9 @@ def table(turns: Turns) -> Iterator[str]:
 
 
 def compile_recorder(library: Path) -> None:
+    """Raises `UsageError` where there is no compiler."""
+    if shutil.which("cc") is None:
+        raise UsageError("turns are recorded with a C compiler", details="install one (gcc, clang) as cc")
     command = ["cc", "-O2", "-shared", "-fPIC", "-o", str(library), str(HERE / "record.c"), "-ldl"]
     subprocess.run(command, check=True)
 
@@ -131,10 +135,6 @@ def subject_of(peer: str, kind: Kind | None, library: Path, record: Path) -> Sub
         return shortwire("optimized", SHORTWIRE_PROFILE="optimized", **preloaded, **settings)
     [found] = find_peers(None, (peer,))
     return Subject(found.name, found.command, preloaded, found.folder, ours=False, missing=found.missing)
-
-
-async def _going(work: During, standing: Standing, phones: Process) -> None:
-    await work(standing, phones)
 
 
 async def _nothing(_standing: Standing, _phones: Process) -> None:
@@ -155,12 +155,12 @@ async def run(args: argparse.Namespace, folder: Path) -> int:
     )
     where = cores()
     bench = Bench(where, folder)
-    work = kind.during(bench) if kind and kind.during else _nothing
+    work: During = kind.during(bench) if kind and kind.during else _nothing
     end_ns = 0
 
     async def during(standing: Standing, phones: Process) -> None:
         nonlocal end_ns
-        going = asyncio.create_task(_going(work, standing, phones))
+        going = asyncio.ensure_future(work(standing, phones))
         try:
             await asyncio.shield(going)
         finally:  # with the window; what ends now is not in it
@@ -195,7 +195,10 @@ def main() -> int:
     parser.add_argument("--peer", default="", help="a bridge of benchmarks/peers, instead of Shortwire")
     # A server that ends badly leaves its recording in the system's temporary directory, which may be small.
     with tempfile.TemporaryDirectory(prefix="turns-") as folder:
-        return asyncio.run(run(parser.parse_args(), Path(folder)))
+        try:
+            return asyncio.run(run(parser.parse_args(), Path(folder)))
+        except UsageError as error:
+            parser.error(f"{error.message}: {error.details}")
 
 
 if __name__ == "__main__":

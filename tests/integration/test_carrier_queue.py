@@ -51,5 +51,5 @@ async def test_a_queue_that_takes_longer_than_the_carrier_thought_is_asked_about
 @pytest.mark.parametrize(
     ("text", "ms"), [("1000", 1000.0), ("0", 0.0), (None, 0.0), ("", 0.0), ("-5", 0.0), ("x", 0.0)]
 )
-def test_the_estimate_is_a_text_ofmilliseconds(text: str | None, ms: float) -> None:
+def test_the_estimate_is_a_text_of_milliseconds(text: str | None, ms: float) -> None:
     assert twilio_rest.milliseconds(text) == ms

@@ -102,7 +102,6 @@ cdef class Listener(WSListener):
         """A whole text message was read; what the shortcut said."""
         cdef int taken
         cdef int64_t last_ns
-        self.heard = True
         if self.joining or self.shortcut is None:
             return NOT_MINE
         last_ns = self.shortcut.last_ns
@@ -263,6 +262,7 @@ cdef class Tap(Watcher):
         ):
             if masked:
                 apply_mask(at + head, size, mask)
+            self.listener.heard = True
             if self.listener.take(at + head, size, read_ns) != NOT_MINE:
                 return -(head + size)
             if masked:

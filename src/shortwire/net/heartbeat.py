@@ -14,7 +14,7 @@ import structlog
 
 from ..clock import NS_PER_S, SystemClock
 
-__all__ = ["LOOK_NS", "Heard", "Heartbeat"]
+__all__ = ["Heard", "Heartbeat"]
 
 LOOK_NS = 5 * NS_PER_S // 2
 """Between two looks at one socket, at least; `_STEP_S` more at most."""
@@ -34,8 +34,8 @@ class Heard(Protocol):
     heard: bool
     """Set by the socket with each message that it is told of; set back by whoever looks."""
 
-    def arriving(self) -> bool:
-        """Asked of one that was not `heard`: whether bytes have come within `LOOK_NS`, of a long message perhaps."""
+    def came_within(self, ns: int) -> bool:
+        """Asked of one that was not `heard`: whether bytes have come so lately, of a long message perhaps."""
         ...
 
     def ping(self) -> None:
@@ -102,7 +102,7 @@ class Heartbeat:
         watched.silent += 1
         if watched.silent not in (_ASK_AFTER, _LOST_AFTER):
             return
-        if socket.arriving():
+        if socket.came_within(LOOK_NS):
             watched.silent = 0
         elif watched.silent == _ASK_AFTER:
             socket.ping()

@@ -18,7 +18,7 @@ from picows import WSCloseCode, WSFrame, WSMsgType, WSTransport
 from ..clock import NS_PER_MS, SystemClock
 from ..native import AVAILABLE, Listener, sender
 from ..ports import SocketListener
-from .heartbeat import LOOK_NS, Heartbeat
+from .heartbeat import Heartbeat
 from .outbound import bound_writes
 
 __all__ = ["CLOSE_WAIT_S", "LeanSocket", "tuned_socket"]
@@ -184,12 +184,12 @@ class LeanSocket(Listener):
 
     # `Heard`
 
-    def arriving(self) -> bool:
+    def came_within(self, ns: int) -> bool:
         # picows tells of whole frames only. tcp(7): TCP_INFO; linux/tcp.h: tcpi_last_data_recv, milliseconds ago.
         if self._socket is None or sys.platform != "linux":
             return False
         info = self._socket.getsockopt(_TCP, socket.TCP_INFO, _LAST_DATA.stop)
-        return int.from_bytes(info[_LAST_DATA], sys.byteorder) * NS_PER_MS < LOOK_NS
+        return int.from_bytes(info[_LAST_DATA], sys.byteorder) * NS_PER_MS < ns
 
     def ping(self) -> None:
         if self._transport is not None:

@@ -104,7 +104,7 @@ class Guard:
             raise Refusal(
                 401,
                 "unauthorized",
-                "this API key is not the server's" if any(given) else "an API key is needed",
+                "this API key is not that of the server" if any(given) else "an API key is needed",
                 "send the server's SHORTWIRE_API_KEY as 'Authorization: Bearer ...' or 'X-API-Key: ...'",
                 WWW_Authenticate="Bearer",
             )

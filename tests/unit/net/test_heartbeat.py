@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from raw_websocket import CLOSE, PING, PONG, Ear, shake_hands
+from raw_websocket import CLOSE, PING, PONG, Ear, serving, shake_hands
 
 from shortwire.clock import NS_PER_S
-from shortwire.net import heartbeat, lean
+from shortwire.net import heartbeat
 from shortwire.net.agent_host import AgentSocketOptions
 from shortwire.net.heartbeat import Heartbeat
 from shortwire.net.lean_agent import LeanAgentDialer
@@ -29,7 +29,8 @@ class Socket:
         self.log: list[str] = []
         self._pongs = pongs
 
-    def arriving(self) -> bool:
+    def came_within(self, ns: int) -> bool:
+        assert ns == heartbeat.LOOK_NS
         return self.bytes_come
 
     def ping(self) -> None:
@@ -125,17 +126,13 @@ async def host(*, pongs: bool) -> AsyncIterator[tuple[str, list[int]]]:
         except asyncio.IncompleteReadError:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/", opcodes
-    finally:
-        server.close()
+    async with serving(serve) as port:
+        yield f"ws://127.0.0.1:{port}/", opcodes
 
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (heartbeat, lean):
-        monkeypatch.setattr(module, "LOOK_NS", S // 20)
+    monkeypatch.setattr(heartbeat, "LOOK_NS", S // 20)
     monkeypatch.setattr(heartbeat, "_STEP_S", 0.01)
 
 
@@ -181,18 +178,14 @@ async def test_a_message_that_comes_slowly_is_no_silence() -> None:
         await reader.read()
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        async with asyncio.timeout(20):
-            await dialer(tuned=True).connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/", ear)
-            while not ear.messages and not ear.ended:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+    async with serving(serve) as port, asyncio.timeout(20):
+        await dialer(tuned=True).connect(f"ws://127.0.0.1:{port}/", ear)
+        while not ear.messages and not ear.ended:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         assert ear.messages == [b"x" * 100]
         assert ear.socket is not None
         ear.socket.close(1000, "")
         await ear.over()
-    finally:
-        server.close()
 
 
 @pytest.mark.usefixtures("hurried")

@@ -116,7 +116,7 @@ async def test_a_refusal_says_what_to_send() -> None:
         hook = await http.post("/incoming-call")
         wrong = await http.get("/v1/calls", headers={"X-API-Key": "another server's"})
     assert answer.json()["error"]["message"] == "an API key is needed"
-    assert wrong.status_code == 401 and wrong.json()["error"]["message"] == "this API key is not the server's"
+    assert wrong.status_code == 401 and wrong.json()["error"]["message"] == "this API key is not that of the server"
     assert answer.json()["error"]["code"] == "unauthorized" and "SHORTWIRE_API_KEY" in answer.json()["error"]["details"]
     assert answer.headers["www-authenticate"] == "Bearer"
     assert seed.status_code == 401 and seed.json()["success"] is False and seed.json()["code"] == "unauthorized"
